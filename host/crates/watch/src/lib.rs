@@ -1,0 +1,1 @@
+//! A directory as a stream of settled contents.

@@ -1,0 +1,1 @@
+//! The test guests as components, built from source.

@@ -1,0 +1,1 @@
+//! The simulator: thousands of reloads with faults, from a seed.
