@@ -1,0 +1,160 @@
+//! What was configured for judging versions. A change of it is no new version and applies from the next reload.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How a new version comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// New requests go to the new version, the old one finishes what it has.
+    #[default]
+    Graceful,
+    /// The pointer is swapped; calls in flight on the old version are cancelled and counted.
+    Immediate,
+    /// The new version hears copies first; then as graceful.
+    Parallel,
+    /// The new version gets a growing share.
+    TrafficSplitting,
+}
+
+/// What happens when there is not enough evidence before full traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnInconclusive {
+    /// Stop the reload without blame.
+    #[default]
+    Abort,
+    /// Wait for an operator.
+    Hold,
+    /// Go on.
+    Promote,
+}
+
+/// What happens when there is not enough evidence at the end of the bake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnUnproven {
+    /// Complete with insufficient evidence, and go on judging for a while.
+    #[default]
+    Keep,
+    /// Wait for an operator.
+    Hold,
+    /// Go back without blame.
+    Abort,
+}
+
+/// The `[reload]` table as it is meant: every key has its value.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ReloadSettings {
+    /// How a new version comes in.
+    pub strategy: Strategy,
+    /// The strategy policy by name.
+    pub policy: String,
+    /// Its settings, a JSON object.
+    pub policy_settings: String,
+    /// How long the old version may finish what it has after a swap.
+    pub drain_timeout: Duration,
+    /// How long health checks must pass before any traffic.
+    ///
+    /// `None` is "not written": ten seconds for an agent with a health check, none for one without.
+    pub warm_up: Option<Duration>,
+    /// How long a version with all traffic is judged before it is permanent.
+    pub bake: Duration,
+    /// How long the old version stays compiled after that.
+    pub keep_previous: Duration,
+    /// Without progress, before `on_inconclusive` decides.
+    pub deadline: Duration,
+    /// Before full traffic.
+    pub on_inconclusive: OnInconclusive,
+    /// After it.
+    pub on_unproven: OnUnproven,
+}
+
+impl Default for ReloadSettings {
+    fn default() -> Self {
+        Self {
+            strategy: Strategy::Graceful,
+            policy: "standard".to_owned(),
+            policy_settings: "{}".to_owned(),
+            drain_timeout: Duration::from_secs(60),
+            warm_up: None,
+            bake: Duration::from_secs(5 * 60),
+            keep_previous: Duration::from_secs(15 * 60),
+            deadline: Duration::from_secs(60 * 60),
+            on_inconclusive: OnInconclusive::default(),
+            on_unproven: OnUnproven::default(),
+        }
+    }
+}
+
+/// Whether a policy's verdicts count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PolicyMode {
+    /// It is not asked.
+    Off,
+    /// It is asked after the decision, and changes nothing.
+    Monitor,
+    /// It decides.
+    #[default]
+    Enforce,
+}
+
+/// A rollback policy as an agent's configuration names it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PolicyRef {
+    /// An embedded policy's name.
+    pub name: String,
+    /// Whether it decides.
+    pub mode: PolicyMode,
+    /// Its settings, a JSON object.
+    pub settings: String,
+}
+
+/// The `[rollback]` table as it is meant.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RollbackSettings {
+    /// Without it there is no judging and no bake.
+    pub enabled: bool,
+    /// How many versions that were permanent are kept beside the present one.
+    pub preserve_versions: u8,
+    /// How long a return may take before it counts as failed.
+    pub timeout: Duration,
+    /// The rollback policies, in the order they were written.
+    pub policies: Vec<PolicyRef>,
+}
+
+impl Default for RollbackSettings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            preserve_versions: 3,
+            timeout: Duration::from_secs(60),
+            policies: vec![PolicyRef {
+                name: "thresholds".to_owned(),
+                mode: PolicyMode::Enforce,
+                settings: "{}".to_owned(),
+            }],
+        }
+    }
+}
+
+/// The `[health]` table as it is meant.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HealthSettings {
+    /// Between two checks.
+    pub interval: Duration,
+    /// For one check.
+    pub timeout: Duration,
+}
+
+impl Default for HealthSettings {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(1),
+        }
+    }
+}
