@@ -1,1 +1,7 @@
-//! Caxton.
+//! The host: what connects the watched directory, the pure core, the runtime and the surfaces.
+//!
+//! Data flow: `caxton-watch` tells what the directory asks for, [`controller`] feeds it to the core
+//! (`caxton-rollout`) and carries its commands out on the runtime, [`gateway`] reads the routing table that the
+//! controller stores, [`admin`] shows what the controller published and passes operators' orders to it, [`cli`] is a
+//! client of the admin API.
+
