@@ -5,3 +5,5 @@
 //! controller stores, [`admin`] shows what the controller published and passes operators' orders to it, [`cli`] is a
 //! client of the admin API.
 
+pub mod config;
+pub mod events;

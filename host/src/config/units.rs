@@ -1,0 +1,103 @@
+//! Durations and sizes as people write them: `"30s"`, `"64MiB"`, each within its bounds.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::de::{Deserialize, Deserializer, Error};
+
+const MINUTE: u64 = 60;
+const DAY: u64 = 24 * 60 * MINUTE;
+const MIB: u64 = 1024 * 1024;
+
+/// Drain and rollback: past half an hour a person should be looking.
+const TIMEOUT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(30 * MINUTE);
+/// Waits that may be skipped: warm-up, bake and the like. A week is longer than anyone watches one version.
+const WAIT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(7 * DAY);
+/// Limits of single calls and intervals: zero would refuse everything or spin.
+const LIMIT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(DAY);
+/// What the address space of a 32-bit linear memory allows.
+const MEMORY: RangeInclusive<u64> = MIB..=4096 * MIB;
+/// Bodies stream, so the bound is against a slip of the pen rather than against memory.
+const BODY: RangeInclusive<u64> = 1..=1024 * 1024 * MIB;
+
+/// A time after which something is cut: 0 to 30 minutes.
+pub fn timeout<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    duration(from, &TIMEOUT)
+}
+
+/// A time that is waited: 0 to 7 days.
+pub fn wait<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    duration(from, &WAIT)
+}
+
+/// The limit of one call, or an interval: 1 ms to a day.
+pub fn limit<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    duration(from, &LIMIT)
+}
+
+/// The memory of one instance: 1 MiB to 4 GiB.
+pub fn memory<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    size(from, &MEMORY)
+}
+
+/// The size of a body: 1 byte to 1 TiB.
+pub fn body<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    size(from, &BODY)
+}
+
+fn duration<'de, D: Deserializer<'de>>(
+    from: D,
+    bounds: &RangeInclusive<Duration>,
+) -> Result<Option<Duration>, D::Error> {
+    let text = quoted(from, "a duration", "30s, 5m or 1h")?;
+    let value = humantime::parse_duration(&text).map_err(|problem| {
+        D::Error::custom(format!(
+            "`{text}` is no duration ({problem}); write for example \"30s\", \"500ms\" or \"5m\""
+        ))
+    })?;
+    within(text, value, bounds, |bound| {
+        humantime::format_duration(bound).to_string()
+    })
+}
+
+fn size<'de, D: Deserializer<'de>>(
+    from: D,
+    bounds: &RangeInclusive<u64>,
+) -> Result<Option<u64>, D::Error> {
+    let text = quoted(from, "a size", "64MiB")?;
+    let value: ByteSize = text.parse().map_err(|problem| {
+        D::Error::custom(format!(
+            "`{text}` is no size ({problem}); write for example \"64MiB\" or \"512KiB\""
+        ))
+    })?;
+    within(text, value.as_u64(), bounds, |bound| {
+        ByteSize::b(bound).to_string()
+    })
+}
+
+fn quoted<'de, D: Deserializer<'de>>(from: D, what: &str, example: &str) -> Result<String, D::Error> {
+    match toml::Value::deserialize(from)? {
+        toml::Value::String(text) => Ok(text),
+        other => Err(D::Error::custom(format!(
+            "expected {what} in quotes, such as {example}, and found {}",
+            other.type_str()
+        ))),
+    }
+}
+
+fn within<T: PartialOrd + Copy, E: Error>(
+    text: String,
+    value: T,
+    bounds: &RangeInclusive<T>,
+    show: impl Fn(T) -> String,
+) -> Result<Option<T>, E> {
+    if bounds.contains(&value) {
+        return Ok(Some(value));
+    }
+    Err(E::custom(format!(
+        "`{text}` is out of bounds: from {} to {}",
+        show(*bounds.start()),
+        show(*bounds.end())
+    )))
+}

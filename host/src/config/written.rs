@@ -1,0 +1,129 @@
+//! What was written: the tables of NAME.toml as they stand in the file, unknown keys refused.
+//!
+//! Nothing is filled in here. A key that was not written is `None`, so that what makes a version is only what a
+//! person wrote and never a default of this release.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use caxton_rollout::{OnInconclusive, OnUnproven, PolicyMode};
+use serde::{Deserialize, Serialize};
+
+use super::units;
+
+/// NAME.toml, and `[defaults]` in caxton.toml.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Agent {
+    pub reload: Reload,
+    pub rollback: Rollback,
+    pub health: Health,
+    pub instances: Instances,
+    pub limits: Limits,
+    pub grants: Grants,
+    pub route: Route,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Reload {
+    pub strategy: Option<Strategy>,
+    pub policy: Option<String>,
+    pub policy_settings: Option<toml::Table>,
+    #[serde(deserialize_with = "units::timeout")]
+    pub drain_timeout: Option<Duration>,
+    #[serde(deserialize_with = "units::wait")]
+    pub warm_up: Option<Duration>,
+    #[serde(deserialize_with = "units::wait")]
+    pub bake: Option<Duration>,
+    #[serde(deserialize_with = "units::wait")]
+    pub keep_previous: Option<Duration>,
+    pub preserve_state: Option<bool>,
+    #[serde(deserialize_with = "units::wait")]
+    pub deadline: Option<Duration>,
+    pub on_inconclusive: Option<OnInconclusive>,
+    pub on_unproven: Option<OnUnproven>,
+}
+
+/// The strategies that an agent may be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    Graceful,
+    Immediate,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rollback {
+    pub enabled: Option<bool>,
+    pub preserve_versions: Option<u8>,
+    #[serde(deserialize_with = "units::timeout")]
+    pub timeout: Option<Duration>,
+    pub policies: Option<Vec<Policy>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    pub name: String,
+    #[serde(default)]
+    pub mode: PolicyMode,
+    #[serde(default)]
+    pub settings: toml::Table,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Health {
+    #[serde(deserialize_with = "units::limit")]
+    pub interval: Option<Duration>,
+    #[serde(deserialize_with = "units::limit")]
+    pub timeout: Option<Duration>,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Instances {
+    pub mode: Option<Mode>,
+    pub reuse: Option<u32>,
+}
+
+/// How long an instance lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// One request.
+    Fresh,
+    /// Several requests, one after the other.
+    Reused,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    #[serde(deserialize_with = "units::memory")]
+    pub memory: Option<u64>,
+    #[serde(deserialize_with = "units::limit")]
+    pub request_timeout: Option<Duration>,
+    #[serde(deserialize_with = "units::limit")]
+    pub idle_timeout: Option<Duration>,
+    pub concurrency: Option<u32>,
+    #[serde(deserialize_with = "units::body")]
+    pub request_body: Option<u64>,
+    #[serde(deserialize_with = "units::body")]
+    pub reply_body: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Grants {
+    pub env: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Route {
+    pub host: Option<String>,
+    pub path: Option<String>,
+}
