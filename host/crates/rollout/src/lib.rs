@@ -10,10 +10,30 @@
 //! - every accepted version ends live or unloaded;
 //! - a policy proposes and this crate decides.
 
+mod command;
+mod event;
+mod judge;
 mod metrics;
 mod names;
+mod notice;
+mod order;
 mod policy;
+mod result;
 mod settings;
+mod status;
+mod view;
+
+pub use command::{Command, PolicyCall};
+pub use event::{Content, Event, HealthOutcome, Measure, Settings, Ticket};
+pub use judge::{Judgement, combine};
+pub use notice::{Happened, Notice};
+pub use order::{Order, OrderError};
+pub use result::{Evidence, HotReloadResult};
+pub use status::HotReloadStatus;
+pub use view::{
+    AgentState, AgentView, Attention, QuarantineView, ReloadView, VerdictView, VersionView,
+    WantedView,
+};
 
 pub use metrics::{
     Absence, Arm, Bucket, CustomMetric, LATENCY_BOUNDS_US, MetricValue, ReloadMetrics, Window,

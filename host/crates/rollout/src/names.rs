@@ -139,7 +139,9 @@ impl std::str::FromStr for HotReloadId {
 /// A point in time: milliseconds since the Unix epoch, as told by whoever drives the core.
 ///
 /// It never goes back while the host runs; a jump forward is a long wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Moment(pub u64);
 

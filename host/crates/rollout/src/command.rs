@@ -1,0 +1,159 @@
+//! What the core asks for. Whoever drives it carries commands out in the order in which they come.
+
+use std::sync::Arc;
+
+use crate::{
+    AgentName, Context, HotReloadId, HotReloadResult, Identity, Notice, Plan, PolicyMode,
+    ReloadMetrics, Ticket, VersionNumber, Window,
+};
+
+/// Something to be done outside.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Hold on to these policies, as they are now, for the length of this reload. Answer: `Pinned`.
+    ///
+    /// They are let go at [`Command::Finished`] of the reload, or when its result has become final for the armed.
+    Pin {
+        /// The agent.
+        agent: AgentName,
+        /// For the answer.
+        ticket: Ticket,
+        /// The reload.
+        reload: HotReloadId,
+        /// The strategy policy.
+        strategy: PolicyCall,
+        /// The rollback policies that are not off; none where rollback is disabled.
+        rollback: Vec<PolicyCall>,
+    },
+    /// Let go of the policies of this reload: they are asked no more.
+    Unpin {
+        /// The agent.
+        agent: AgentName,
+        /// The reload.
+        reload: HotReloadId,
+    },
+    /// Compile and bring up. Answer: `Prepared` or `PrepareFailed`.
+    Prepare {
+        /// The agent.
+        agent: AgentName,
+        /// For the answer.
+        ticket: Ticket,
+        /// The version.
+        number: VersionNumber,
+        /// What it is made of: content that came with `Wanted` and was not forgotten since.
+        identity: Identity,
+    },
+    /// Ask the strategy policy how the version is to come in. Answer: `Planned`.
+    Plan {
+        /// The agent.
+        agent: AgentName,
+        /// For the answer.
+        ticket: Ticket,
+        /// The reload.
+        reload: HotReloadId,
+        /// What the policy is told.
+        context: Box<Context>,
+        /// What the configuration says.
+        configured: Plan,
+        /// Whom to ask.
+        policy: PolicyCall,
+    },
+    /// One health check, within the configured time. Answer: `Health`.
+    CheckHealth {
+        /// The agent.
+        agent: AgentName,
+        /// For the answer.
+        ticket: Ticket,
+        /// The version.
+        number: VersionNumber,
+    },
+    /// New requests go to this version from now on; to none: they are answered "stopped". One store, no waiting.
+    Route {
+        /// The agent.
+        agent: AgentName,
+        /// Who serves.
+        serving: Option<VersionNumber>,
+    },
+    /// Say when nothing is in flight on this version any more; cut nothing. Answer: `Drained`.
+    ///
+    /// A later [`Command::Route`] to the version takes this back.
+    Drain {
+        /// The agent.
+        agent: AgentName,
+        /// For the answer.
+        ticket: Ticket,
+        /// The version.
+        number: VersionNumber,
+    },
+    /// End the calls that run on this version, now. Answer: `Cut`, once they have ended.
+    Cut {
+        /// The agent.
+        agent: AgentName,
+        /// For the answer.
+        ticket: Ticket,
+        /// The version.
+        number: VersionNumber,
+    },
+    /// Ask the policies what they make of it. Answer: `Judged`, then `Monitored` where there are any that monitor.
+    ///
+    /// The rollback policies that enforce are asked first; then the strategy policy, if [`crate::combine`] of their
+    /// answers says so, with `fit` from there; then those that monitor.
+    Judge {
+        /// The agent.
+        agent: AgentName,
+        /// For the answer.
+        ticket: Ticket,
+        /// The reload.
+        reload: HotReloadId,
+        /// What the policies are told.
+        context: Box<Context>,
+        /// The figures.
+        metrics: ReloadMetrics,
+        /// Oldest first, at most [`crate::MAX_WINDOWS`].
+        windows: Arc<[Window]>,
+        /// The rollback policies that are not off.
+        rollback: Vec<PolicyCall>,
+        /// None once the reload has completed and is only watched.
+        strategy: Option<PolicyCall>,
+    },
+    /// Drop the version's instances and its compiled code, and end its preparation if that still runs.
+    ///
+    /// Its content stays until [`Command::Forget`]: it may be prepared again.
+    Unload {
+        /// The agent.
+        agent: AgentName,
+        /// The version.
+        number: VersionNumber,
+    },
+    /// No version can be made of this content any more, unless it comes with `Wanted` again: drop it.
+    Forget {
+        /// The agent.
+        agent: AgentName,
+        /// The content.
+        identity: Identity,
+    },
+    /// For logs and the event stream; nothing depends on it.
+    Tell(Notice),
+    /// A reload has a result. The same id may come again: the later result replaces the earlier.
+    ///
+    /// That happens when calls are cut after the end, and when a completed version is rolled back.
+    Finished {
+        /// The agent.
+        agent: AgentName,
+        /// What became of it.
+        result: HotReloadResult,
+    },
+}
+
+/// Whom to ask, with what they need for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PolicyCall {
+    /// The policy's name.
+    pub name: String,
+    /// Whether its answer decides; a strategy policy always does.
+    pub mode: PolicyMode,
+    /// A JSON object.
+    pub settings: String,
+    /// What its last answer in this reload left; empty at first.
+    pub state: Arc<[u8]>,
+}

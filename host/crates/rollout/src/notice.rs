@@ -1,0 +1,150 @@
+//! What the core tells the world about its decisions: for the event stream and for logs.
+
+use serde::Serialize;
+
+use crate::{
+    AgentName, Blame, Evidence, Explanation, Fault, HotReloadId, HotReloadStatus, Identity,
+    Verdict, VersionNumber,
+};
+
+/// One thing that happened to an agent.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Notice {
+    /// Whom it happened to.
+    pub agent: AgentName,
+    /// During which reload.
+    pub reload: Option<HotReloadId>,
+    /// What it was.
+    #[serde(flatten)]
+    pub what: Happened,
+}
+
+/// What happened, in kebab-case under `kind`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Happened {
+    /// A reload began.
+    ReloadStarted {
+        /// The permanent version.
+        from: Option<VersionNumber>,
+        /// The candidate.
+        to: VersionNumber,
+        /// What the candidate is made of.
+        #[serde(flatten)]
+        identity: Identity,
+    },
+    /// A reload moved on.
+    StatusChanged {
+        /// Where it stood.
+        from: HotReloadStatus,
+        /// Where it stands.
+        to: HotReloadStatus,
+        /// Why, where there is more to say than the name of the status.
+        reason: Option<String>,
+    },
+    /// A reload waits for something that is not its own.
+    Waiting {
+        /// What for.
+        reason: String,
+    },
+    /// New requests go elsewhere.
+    Swapped {
+        /// Who served.
+        from: Option<VersionNumber>,
+        /// Who serves.
+        to: Option<VersionNumber>,
+    },
+    /// A health check of a candidate failed.
+    HealthFailed {
+        /// The candidate.
+        number: VersionNumber,
+        /// Why.
+        reason: String,
+    },
+    /// What a policy says has changed.
+    Verdict {
+        /// The policy.
+        policy: String,
+        /// Whether it decides.
+        enforcing: bool,
+        /// What it says.
+        verdict: Verdict,
+        /// Why.
+        why: Explanation,
+    },
+    /// A policy gave no usable answer.
+    Fault {
+        /// Whether it decides.
+        enforcing: bool,
+        /// What was wrong.
+        #[serde(flatten)]
+        fault: Fault,
+        /// How many in a row.
+        in_a_row: u32,
+    },
+    /// A version is permanent.
+    Completed {
+        /// The version.
+        number: VersionNumber,
+        /// What that rests on.
+        evidence: Evidence,
+    },
+    /// A completed version that was unproven is watched no more.
+    Disarmed {
+        /// The version.
+        number: VersionNumber,
+        /// Proven, out of time, or replaced.
+        reason: String,
+    },
+    /// Traffic went back.
+    RolledBack {
+        /// From whom.
+        from: VersionNumber,
+        /// To whom.
+        to: VersionNumber,
+        /// Why.
+        reason: String,
+        /// Who is to blame, where a policy or the guard said so.
+        blame: Option<Blame>,
+    },
+    /// A version will not come back by itself.
+    Quarantined {
+        /// What it was made of.
+        #[serde(flatten)]
+        identity: Identity,
+        /// Why.
+        reason: String,
+    },
+    /// A version was put aside without blame.
+    SetAside {
+        /// What it was made of.
+        #[serde(flatten)]
+        identity: Identity,
+        /// Why.
+        reason: String,
+        /// Milliseconds until it is tried again by itself; none: only on `retry` or with other bytes.
+        again_in_ms: Option<u64>,
+    },
+    /// The directory asks for something that does not come in.
+    Diverged {
+        /// What it asks for.
+        #[serde(flatten)]
+        identity: Identity,
+        /// Why it does not come in.
+        reason: String,
+    },
+    /// Calls were ended before they were answered.
+    CallsCut {
+        /// On which version.
+        number: VersionNumber,
+        /// How many.
+        calls: u64,
+    },
+    /// An operator's order was taken.
+    Ordered {
+        /// In its own words.
+        order: String,
+    },
+    /// The agent was stopped because its file is gone.
+    Stopped,
+}

@@ -1,0 +1,96 @@
+//! What an operator may ask for. Orders work in every phase and go before policies.
+
+use std::fmt;
+
+use crate::{AgentName, HotReloadId, VersionNumber};
+
+/// An operator's order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Take no step forward; judging goes on, and so does going back.
+    Pause,
+    /// Go on after a pause or a hold.
+    Resume,
+    /// All traffic as soon as the candidate is ready, then bake.
+    Promote {
+        /// End the bake as well.
+        now: bool,
+    },
+    /// End the reload; what was permanent serves.
+    Abort,
+    /// Go back.
+    Rollback {
+        /// To this kept version; none: during a reload the permanent one, afterwards the one before it.
+        to: Option<VersionNumber>,
+    },
+    /// Let the wanted version try again although it was quarantined or set aside.
+    Retry,
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pause => f.write_str("pause"),
+            Self::Resume => f.write_str("resume"),
+            Self::Promote { now: false } => f.write_str("promote"),
+            Self::Promote { now: true } => f.write_str("promote --now"),
+            Self::Abort => f.write_str("abort"),
+            Self::Rollback { to: None } => f.write_str("rollback"),
+            Self::Rollback { to: Some(number) } => write!(f, "rollback --to {number}"),
+            Self::Retry => f.write_str("retry"),
+        }
+    }
+}
+
+/// Why an order was not taken. Nothing has changed then.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OrderError {
+    /// There is no such agent.
+    #[error("agent {agent} is not found: `caxton ls` lists those there are")]
+    AgentNotFound {
+        /// Who was meant.
+        agent: AgentName,
+    },
+    /// Something else is going on.
+    #[error(
+        "agent {agent}: {order} conflicts with reload {reload}, which is {doing}: wait for its end or abort it"
+    )]
+    AlreadyInProgress {
+        /// The agent.
+        agent: AgentName,
+        /// What was ordered.
+        order: Order,
+        /// What it conflicts with.
+        reload: HotReloadId,
+        /// Where that stands.
+        doing: &'static str,
+    },
+    /// There is no such version to go to.
+    #[error("agent {agent} keeps no version {number}; {}", kept_sentence(kept))]
+    VersionNotFound {
+        /// The agent.
+        agent: AgentName,
+        /// What was asked for.
+        number: VersionNumber,
+        /// Those that can be gone to.
+        kept: Vec<VersionNumber>,
+    },
+    /// The order has nothing to act on.
+    #[error("agent {agent}: nothing to {order}: {why}")]
+    NothingToDo {
+        /// The agent.
+        agent: AgentName,
+        /// What was ordered.
+        order: Order,
+        /// What is missing.
+        why: &'static str,
+    },
+}
+
+fn kept_sentence(kept: &[VersionNumber]) -> String {
+    if kept.is_empty() {
+        return "none is kept".to_owned();
+    }
+    let numbers: Vec<String> = kept.iter().map(ToString::to_string).collect();
+    format!("kept are {}", numbers.join(", "))
+}
