@@ -1,0 +1,237 @@
+//! The decision, as plain functions of what the host told.
+
+use crate::bindings::caxton::policy::types::{Context, Explanation, Phase, Problem, Strategy};
+use crate::bindings::exports::caxton::policy::strategy::{Plan, Step};
+
+/// A share, in per cent, that leaves the stable version nothing.
+const ALL_TRAFFIC: u8 = 100;
+
+/// There are no settings: an object with anything in it is a mistake that should be seen.
+pub(crate) fn check_settings(settings: &str) -> Result<(), Vec<Problem>> {
+    let mut characters = settings
+        .chars()
+        .filter(|character| !character.is_whitespace());
+    if (characters.next(), characters.next(), characters.next()) == (Some('{'), Some('}'), None) {
+        return Ok(());
+    }
+    Err(vec![Problem {
+        path: String::new(),
+        message: "the policy `standard` takes no settings: leave `policy_settings` out, and say in [reload] how a version comes in"
+            .to_owned(),
+    }])
+}
+
+/// The configured plan as it is, with what it comes to in a sentence.
+pub(crate) fn plan(configured: Plan) -> Plan {
+    let how = match configured.strategy {
+        Strategy::Graceful => "graceful".to_owned(),
+        Strategy::Immediate => "immediate".to_owned(),
+        Strategy::Parallel => "parallel".to_owned(),
+        Strategy::TrafficSplitting => {
+            let shares: Vec<String> = configured
+                .stages
+                .iter()
+                .map(|stage| stage.split.to_string())
+                .collect();
+            format!("traffic-splitting at {} %", shares.join(", "))
+        }
+    };
+    let summary = format!(
+        "{how} as configured: warm-up {}, drain {}, bake {}",
+        seconds(configured.warm_up_ms),
+        seconds(configured.drain_ms),
+        seconds(configured.bake_ms),
+    );
+    Plan {
+        why: explanation("as-configured", summary),
+        ..configured
+    }
+}
+
+/// The step to propose. `fit` says that every rollback policy found enough for the candidate.
+pub(crate) fn next(context: &Context, fit: bool) -> (Step, Explanation) {
+    let candidate = context.candidate.number;
+    if context.paused {
+        return wait("paused", "an operator paused this reload".to_owned());
+    }
+    match context.phase {
+        Phase::Preparing | Phase::Starting => wait(
+            "not-started",
+            format!("version {candidate} does not run yet"),
+        ),
+        // The bake is for watching: ending it as soon as the first evidence suffices would make its length mean nothing.
+        Phase::Baking => wait(
+            "baking",
+            format!("version {candidate} has all traffic and is watched until its bake ends"),
+        ),
+        Phase::InProgress if context.split >= ALL_TRAFFIC => wait(
+            "all-traffic",
+            format!("version {candidate} has all traffic"),
+        ),
+        Phase::InProgress if !fit => wait(
+            "not-yet-fit",
+            format!("not enough speaks for version {candidate} yet"),
+        ),
+        Phase::InProgress if context.stages > 0 => (
+            Step::Advance,
+            explanation(
+                "fit",
+                format!(
+                    "version {candidate} is fit at {} %, stage {} of {}",
+                    context.split,
+                    context.stage.saturating_add(1),
+                    context.stages
+                ),
+            ),
+        ),
+        Phase::InProgress => (
+            Step::Promote,
+            explanation("fit", format!("version {candidate} is fit for all traffic")),
+        ),
+    }
+}
+
+fn wait(code: &str, summary: String) -> (Step, Explanation) {
+    (Step::Wait, explanation(code, summary))
+}
+
+fn explanation(code: &str, summary: String) -> Explanation {
+    Explanation {
+        code: code.to_owned(),
+        summary,
+        findings: Vec::new(),
+    }
+}
+
+fn seconds(milliseconds: u64) -> String {
+    let (whole, rest) = (milliseconds / 1000, milliseconds % 1000);
+    if rest == 0 {
+        format!("{whole} s")
+    } else {
+        format!("{milliseconds} ms")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bindings::caxton::policy::types::Version;
+    use crate::bindings::exports::caxton::policy::strategy::Stage;
+
+    fn context(phase: Phase) -> Context {
+        Context {
+            reload_id: "r".to_owned(),
+            deadline_ms: None,
+            paused: false,
+            agent: "hello".to_owned(),
+            stable: None,
+            candidate: Version {
+                number: 7,
+                digest: String::new(),
+                config_digest: String::new(),
+                size: 1,
+                state_format: None,
+            },
+            stateful: false,
+            phase,
+            stage: 0,
+            stages: 0,
+            stage_elapsed_ms: 0,
+            elapsed_ms: 0,
+            split: 0,
+            baseline: None,
+            history: Vec::new(),
+            seed: 0,
+        }
+    }
+
+    fn configured(strategy: Strategy, splits: &[u8]) -> Plan {
+        Plan {
+            strategy,
+            warm_up_ms: 10_000,
+            drain_ms: 60_000,
+            stages: splits
+                .iter()
+                .map(|split| Stage {
+                    split: *split,
+                    at_least_ms: 30_000,
+                    at_least_requests: 0,
+                    needs_operator: false,
+                })
+                .collect(),
+            bake_ms: 1_500,
+            keep_previous_ms: 900_000,
+            preserve_state: true,
+            why: explanation("configured", String::new()),
+        }
+    }
+
+    #[test]
+    fn the_plan_is_the_configured_one_and_says_so() {
+        let plan = plan(configured(Strategy::TrafficSplitting, &[5, 50]));
+        assert_eq!(
+            plan.why.summary,
+            "traffic-splitting at 5, 50 % as configured: warm-up 10 s, drain 60 s, bake 1500 ms"
+        );
+        assert_eq!(plan.why.code, "as-configured");
+        assert_eq!(plan.stages.len(), 2);
+        assert_eq!(
+            (plan.warm_up_ms, plan.drain_ms, plan.bake_ms),
+            (10_000, 60_000, 1_500)
+        );
+        assert!(plan.preserve_state);
+    }
+
+    #[test]
+    fn a_bake_is_never_cut_short() {
+        for fit in [false, true] {
+            let (step, why) = next(&context(Phase::Baking), fit);
+            assert!(matches!(step, Step::Wait), "fit: {fit}");
+            assert_eq!(why.code, "baking");
+        }
+    }
+
+    #[test]
+    fn a_stage_is_left_only_by_a_fit_candidate() {
+        let staged = Context {
+            stages: 6,
+            stage: 1,
+            split: 10,
+            ..context(Phase::InProgress)
+        };
+        assert!(matches!(next(&staged, false).0, Step::Wait));
+        let (step, why) = next(&staged, true);
+        assert!(matches!(step, Step::Advance));
+        assert_eq!(why.summary, "version 7 is fit at 10 %, stage 2 of 6");
+    }
+
+    #[test]
+    fn a_fit_listener_is_promoted_and_one_with_all_traffic_is_left_alone() {
+        let listening = context(Phase::InProgress);
+        assert!(matches!(next(&listening, true).0, Step::Promote));
+        let swapped = Context {
+            split: 100,
+            ..listening
+        };
+        assert!(matches!(next(&swapped, true).0, Step::Wait));
+    }
+
+    #[test]
+    fn nothing_moves_while_paused() {
+        let paused = Context {
+            paused: true,
+            ..context(Phase::InProgress)
+        };
+        let (step, why) = next(&paused, true);
+        assert!(matches!(step, Step::Wait));
+        assert_eq!(why.code, "paused");
+    }
+
+    #[test]
+    fn any_setting_is_refused() {
+        assert!(check_settings(" { } ").is_ok());
+        for settings in ["", "{}{", "[]", r#"{"speed": 1}"#] {
+            assert!(check_settings(settings).is_err(), "{settings}");
+        }
+    }
+}
