@@ -1,4 +1,4 @@
-//! What `wit-bindgen` makes of `wit/policy`; nothing is written by hand.
+//! What `wit-bindgen` makes of `wit/policy`, and the one place that exports them.
 #![allow(
     missing_docs,
     unsafe_code,
@@ -12,5 +12,9 @@
 wit_bindgen::generate!({
     path: "../../wit/policy",
     world: "strategy-policy",
-    pub_export_macro: true,
 });
+
+#[cfg(target_family = "wasm")]
+use crate::Standard;
+#[cfg(target_family = "wasm")]
+export!(Standard with_types_in self);

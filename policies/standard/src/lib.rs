@@ -54,6 +54,3 @@ impl strategy::Guest for Standard {
         })
     }
 }
-
-#[cfg(target_family = "wasm")]
-bindings::export!(Standard with_types_in bindings);

@@ -56,6 +56,3 @@ impl rollback::Guest for Thresholds {
         })
     }
 }
-
-#[cfg(target_family = "wasm")]
-bindings::export!(Thresholds with_types_in bindings);
