@@ -1,0 +1,20 @@
+//! Builds every guest under `tests/guests`, and the policies that the host embeds.
+
+use std::process::ExitCode;
+
+use caxton_guest_build::Guest;
+
+fn main() -> ExitCode {
+    let guests = [
+        Guest::at("tests/guests/web").named("web"),
+        Guest::at("tests/guests/flaky").named("flaky"),
+        Guest::at("tests/guests/tool").named("tool"),
+        Guest::at("tests/guests/unhealthy").named("unhealthy"),
+        Guest::at("tests/guests/stateful").named("stateful"),
+        Guest::at("tests/guests/policy-faulty").named("policy-faulty"),
+        Guest::at("tests/guests/strategy-faulty").named("strategy-faulty"),
+        Guest::at("policies/standard"),
+        Guest::at("policies/thresholds"),
+    ];
+    caxton_guest_build::main(&guests, Some("EVERY_GUEST"))
+}
