@@ -1,0 +1,75 @@
+//! The agent that `caxton demo` deploys: a printer of greetings, in three versions from one source.
+//!
+//! Version 1 greets. Version 2 greets in other words. Version 3 greets too, and fails three calls in ten, which is what the demo
+//! lets a policy find out. Each call takes 5 to 20 milliseconds, so that there is always one in flight when a version changes.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use wasip2::exports::http::incoming_handler::Guest;
+use wasip2::http::types::{
+    Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
+};
+use wasip2::random::random::get_random_u64;
+
+/// What this version is: its answer, and how many calls of a hundred fail.
+const VERSION: Version = if cfg!(feature = "v3") {
+    Version {
+        greeting: "Good evening from version 3.\n",
+        failing_per_cent: 30,
+    }
+} else if cfg!(feature = "v2") {
+    Version {
+        greeting: "Good day from version 2.\n",
+        failing_per_cent: 0,
+    }
+} else {
+    Version {
+        greeting: "Good morning from version 1.\n",
+        failing_per_cent: 0,
+    }
+};
+
+struct Version {
+    greeting: &'static str,
+    failing_per_cent: u64,
+}
+
+/// The agent.
+struct Demo;
+
+impl Guest for Demo {
+    fn handle(_request: IncomingRequest, out: ResponseOutparam) {
+        sleep(Duration::from_millis(5 + get_random_u64() % 16));
+        let (status, text) = if get_random_u64() % 100 < VERSION.failing_per_cent {
+            (500, "The press is jammed.\n")
+        } else {
+            (200, VERSION.greeting)
+        };
+        answer(out, status, text);
+    }
+}
+
+/// Sends the whole reply. Where the caller went away, nobody is left to tell.
+fn answer(out: ResponseOutparam, status: u16, text: &str) {
+    let head = OutgoingResponse::new(Fields::new());
+    if head.set_status_code(status).is_err() {
+        return;
+    }
+    let Ok(body) = head.body() else { return };
+    ResponseOutparam::set(out, Ok(head));
+    if let Ok(stream) = body.write() {
+        let _ = stream.blocking_write_and_flush(text.as_bytes());
+    }
+    let _ = OutgoingBody::finish(body, None);
+}
+
+#[cfg(target_family = "wasm")]
+mod export {
+    #![allow(
+        unsafe_code,
+        reason = "generated: the component ABI is made of raw pointers"
+    )]
+    use super::Demo;
+    wasip2::http::proxy::export!(Demo);
+}
