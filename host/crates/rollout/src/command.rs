@@ -157,3 +157,25 @@ pub struct PolicyCall {
     /// What its last answer in this reload left; empty at first.
     pub state: Arc<[u8]>,
 }
+
+impl Command {
+    /// Whom the command is about.
+    #[must_use]
+    pub fn agent(&self) -> &AgentName {
+        match self {
+            Self::Pin { agent, .. }
+            | Self::Unpin { agent, .. }
+            | Self::Prepare { agent, .. }
+            | Self::Plan { agent, .. }
+            | Self::CheckHealth { agent, .. }
+            | Self::Route { agent, .. }
+            | Self::Drain { agent, .. }
+            | Self::Cut { agent, .. }
+            | Self::Judge { agent, .. }
+            | Self::Unload { agent, .. }
+            | Self::Forget { agent, .. }
+            | Self::Finished { agent, .. }
+            | Self::Tell(Notice { agent, .. }) => agent,
+        }
+    }
+}
