@@ -5,5 +5,12 @@
 //! controller stores, [`admin`] shows what the controller published and passes operators' orders to it, [`cli`] is a
 //! client of the admin API.
 
+mod artifacts;
+pub mod clock;
 pub mod config;
+pub mod controller;
 pub mod events;
+pub mod handle;
+pub mod host;
+pub mod policies;
+pub mod published;

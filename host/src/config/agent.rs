@@ -1,6 +1,6 @@
 //! What an agent's configuration means.
 
-use std::time::Duration;
+use std::str::FromStr;
 
 use caxton_rollout::{
     Digest, HealthSettings, PolicyMode, PolicyRef, ReloadSettings, RollbackSettings, Strategy,
@@ -10,6 +10,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::{ConfigError, written};
+use crate::routes::{RouteHost, RoutePath, RouteSyntaxError};
 
 /// Requests that a reused instance takes before it is replaced, unless said otherwise.
 const REUSE: u32 = 128;
@@ -43,9 +44,9 @@ pub struct AgentConfig {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RouteConfig {
     /// Requests with this host name.
-    pub host: Option<String>,
+    pub host: Option<RouteHost>,
     /// Requests below this path.
-    pub path: Option<String>,
+    pub path: Option<RoutePath>,
 }
 
 impl AgentConfig {
@@ -56,8 +57,7 @@ impl AgentConfig {
     pub fn read(file: &str, text: &str, defaults: &toml::Table) -> Result<Self, ConfigError> {
         // Read by itself first: only then do the parser's errors have the lines of this file.
         toml::from_str::<written::Agent>(text).map_err(|e| ConfigError::parsing(file, &e))?;
-        let own: toml::Table =
-            toml::from_str(text).map_err(|e| ConfigError::parsing(file, &e))?;
+        let own: toml::Table = toml::from_str(text).map_err(|e| ConfigError::parsing(file, &e))?;
         let merged = laid_over(defaults.clone(), own);
         let written = merged
             .try_into()
@@ -201,15 +201,11 @@ fn repeated(policies: &[PolicyRef]) -> Option<&str> {
 }
 
 fn json(file: &str, key: &str, table: Option<toml::Table>) -> Result<String, ConfigError> {
-    serde_json::to_string(&table.unwrap_or_default()).map_err(|e| {
-        ConfigError::new(file, format!("`{key}` cannot be handed on as JSON: {e}"))
-    })
+    serde_json::to_string(&table.unwrap_or_default())
+        .map_err(|e| ConfigError::new(file, format!("`{key}` cannot be handed on as JSON: {e}")))
 }
 
-fn instances(
-    file: &str,
-    written: &written::Instances,
-) -> Result<Option<Instances>, ConfigError> {
+fn instances(file: &str, written: &written::Instances) -> Result<Option<Instances>, ConfigError> {
     if written.reuse == Some(0) {
         return Err(ConfigError::new(
             file,
@@ -240,11 +236,10 @@ fn limits(file: &str, written: &written::Limits) -> Result<Limits, ConfigError> 
             format!("`limits.concurrency` is {concurrency}: it goes from 1 to {MAX_CONCURRENCY}"),
         ));
     }
-    let or_duration = |written: Option<Duration>, default| or(written, default);
     Ok(Limits {
         memory: or(written.memory, default.memory),
-        request_timeout: or_duration(written.request_timeout, default.request_timeout),
-        idle_timeout: or_duration(written.idle_timeout, default.idle_timeout),
+        request_timeout: or(written.request_timeout, default.request_timeout),
+        idle_timeout: or(written.idle_timeout, default.idle_timeout),
         concurrency,
         request_body: or(written.request_body, default.request_body),
         reply_body: or(written.reply_body, default.reply_body),
@@ -267,27 +262,17 @@ fn env(file: &str, grants: written::Grants) -> Result<Vec<(String, String)>, Con
 }
 
 fn route(file: &str, written: written::Route) -> Result<RouteConfig, ConfigError> {
-    if let Some(path) = &written.path
-        && (!path.starts_with('/') || path.contains(['?', '#', '%']) || path.contains("//"))
-    {
-        return Err(ConfigError::new(
-            file,
-            format!("`route.path` is {path:?}: it starts with `/` and has no `//`, `?`, `#` or `%`"),
-        ));
-    }
-    if let Some(host) = &written.host
-        && (host.is_empty()
-            || !host
-                .bytes()
-                .all(|c| c.is_ascii_alphanumeric() || c == b'.' || c == b'-'))
-    {
-        return Err(ConfigError::new(
-            file,
-            format!("`route.host` is {host:?}: it is a host name without scheme, port or path"),
-        ));
-    }
     Ok(RouteConfig {
-        host: written.host.map(|host| host.to_ascii_lowercase()),
-        path: written.path,
+        host: claim(file, "route.host", written.host)?,
+        path: claim(file, "route.path", written.path)?,
     })
+}
+
+fn claim<T: FromStr<Err = RouteSyntaxError>>(
+    file: &str,
+    key: &str,
+    written: Option<String>,
+) -> Result<Option<T>, ConfigError> {
+    let parsed = written.map(|text| text.parse()).transpose();
+    parsed.map_err(|e| ConfigError::new(file, format!("`{key}`: {e}")))
 }

@@ -13,6 +13,8 @@ use super::{AgentConfig, ConfigError, units, written};
 pub struct HostConfig {
     /// The watched directory.
     pub agents: PathBuf,
+    /// Where policies are looked up that are not in the binary.
+    pub policies: PathBuf,
     /// Where the host keeps what is its own.
     pub data_dir: PathBuf,
     /// The gateway's address.
@@ -39,6 +41,7 @@ impl Default for HostConfig {
     fn default() -> Self {
         Self {
             agents: PathBuf::from("agents"),
+            policies: PathBuf::from("policies"),
             data_dir: PathBuf::from(".caxton"),
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin: SocketAddr::from(([127, 0, 0, 1], 8081)),
@@ -64,6 +67,7 @@ struct File {
 #[serde(deny_unknown_fields, default)]
 struct Host {
     agents: Option<PathBuf>,
+    policies: Option<PathBuf>,
     data_dir: Option<PathBuf>,
     listen: Option<SocketAddr>,
     admin: Option<SocketAddr>,
@@ -106,6 +110,7 @@ impl HostConfig {
         let default = Self::default();
         let config = Self {
             agents: folder.join(host.agents.unwrap_or(default.agents)),
+            policies: folder.join(host.policies.unwrap_or(default.policies)),
             data_dir: folder.join(host.data_dir.unwrap_or(default.data_dir)),
             listen: host.listen.unwrap_or(default.listen),
             admin: host.admin.unwrap_or(default.admin),

@@ -7,6 +7,9 @@ mod host;
 mod units;
 mod written;
 
+#[cfg(test)]
+mod tests;
+
 pub use agent::{AgentConfig, RouteConfig};
 pub use host::HostConfig;
 pub use written::Mode;

@@ -76,7 +76,11 @@ fn size<'de, D: Deserializer<'de>>(
     })
 }
 
-fn quoted<'de, D: Deserializer<'de>>(from: D, what: &str, example: &str) -> Result<String, D::Error> {
+fn quoted<'de, D: Deserializer<'de>>(
+    from: D,
+    what: &str,
+    example: &str,
+) -> Result<String, D::Error> {
     match toml::Value::deserialize(from)? {
         toml::Value::String(text) => Ok(text),
         other => Err(D::Error::custom(format!(

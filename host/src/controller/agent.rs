@@ -1,0 +1,132 @@
+//! What the controller holds for one agent: contents, live versions, and what is wrong with its file.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use caxton_rollout::{
+    AgentName, Content, HotReloadId, Identity, Moment, Settings, Ticket, VersionNumber,
+};
+use caxton_runtime::policy::Policy;
+use caxton_runtime::{AgentSpec, Contract, Version};
+use tokio::task::AbortHandle;
+
+use crate::config::AgentConfig;
+use crate::routes::{AgentRoute, Target};
+
+/// What a version can be made of.
+pub(super) struct Material {
+    pub bytes: Arc<[u8]>,
+    pub config: AgentConfig,
+    pub has_health: bool,
+    pub stateful: bool,
+    pub contract: Contract,
+}
+
+impl Material {
+    pub fn content(&self, identity: Identity) -> Content {
+        Content {
+            identity,
+            size: self.bytes.len() as u64,
+            has_health: self.has_health,
+            stateful: self.stateful,
+        }
+    }
+
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::new(Settings {
+            reload: self.config.reload.clone(),
+            rollback: self.config.rollback.clone(),
+            health: self.config.health.clone(),
+        })
+    }
+
+    pub fn spec(&self, agent: &AgentName, number: VersionNumber) -> AgentSpec {
+        AgentSpec {
+            limits: self.config.limits.clone(),
+            instances: self.config.instances,
+            env: self.config.env.clone(),
+            ..AgentSpec::new(agent.to_string(), number.get())
+        }
+    }
+}
+
+/// A version that is up, with what it was made of.
+pub(super) struct Live {
+    pub version: Arc<Version>,
+    pub material: Arc<Material>,
+    /// Tells the core when nothing is in flight; taken back when the version serves again.
+    pub draining: Option<AbortHandle>,
+    /// The most distinct callers that were seen in one window, and of failing ones.
+    pub callers: (u64, u64),
+}
+
+/// A file that was refused, and since when.
+pub(super) struct Refused {
+    pub file: String,
+    pub error: String,
+    pub since: Moment,
+}
+
+/// The policies of one reload, by name.
+pub(super) type Pinned = Arc<BTreeMap<String, Policy>>;
+
+/// One agent at the edge.
+#[derive(Default)]
+pub(super) struct Agent {
+    /// Rises with each change of the file, so that an inspection that was overtaken can be told.
+    pub generation: u64,
+    /// Whether the newest change is still being looked into.
+    pub inspecting: bool,
+    pub refused: Option<Refused>,
+    pub materials: BTreeMap<Identity, Arc<Material>>,
+    pub live: BTreeMap<VersionNumber, Live>,
+    pub preparing: BTreeMap<VersionNumber, (Ticket, AbortHandle)>,
+    pub pinned: BTreeMap<HotReloadId, Pinned>,
+    pub serving: Option<VersionNumber>,
+    /// What another agent claimed before this one did.
+    pub conflict: Option<(String, Moment)>,
+}
+
+impl Agent {
+    /// How the gateway reaches the agent now.
+    pub fn route(&self, name: &AgentName) -> AgentRoute {
+        let serving = self
+            .serving
+            .and_then(|number| Some((number, self.live.get(&number)?)));
+        let Some((number, live)) = serving else {
+            let why = match &self.refused {
+                Some(refused) => refused.error.clone(),
+                None => "no version of it serves now".to_owned(),
+            };
+            return AgentRoute {
+                name: name.clone(),
+                target: Target::Unavailable { why },
+                host: None,
+                path: None,
+            };
+        };
+        let route = &live.material.config.route;
+        AgentRoute {
+            name: name.clone(),
+            target: Target::Serving {
+                number,
+                version: Arc::clone(&live.version),
+            },
+            host: route.host.clone(),
+            path: route.path.clone(),
+        }
+    }
+
+    /// Ends what runs for this version and drops it.
+    pub fn unload(&mut self, number: VersionNumber) {
+        if let Some((_, task)) = self.preparing.remove(&number) {
+            task.abort();
+        }
+        if let Some(live) = self.live.remove(&number) {
+            if let Some(task) = live.draining {
+                task.abort();
+            }
+            live.version.retire();
+        }
+    }
+}

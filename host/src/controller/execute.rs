@@ -1,0 +1,280 @@
+//! Carries the core's commands out. What takes time runs as a task and comes back as an event.
+
+use std::sync::Arc;
+
+use caxton_rollout::{
+    AgentName, Command, Event, Happened, HealthOutcome, Identity, Notice, Ticket, VersionNumber,
+};
+use caxton_runtime::{PrepareError, Version};
+
+use super::agent::Live;
+use super::{Controller, Done, judging};
+
+/// What came of bringing a version up.
+pub(super) struct Prepared {
+    pub agent: AgentName,
+    pub ticket: Ticket,
+    pub number: VersionNumber,
+    pub identity: Identity,
+    pub result: Result<Arc<Version>, PrepareError>,
+}
+
+impl Controller {
+    pub(super) fn execute(&mut self, command: Command) {
+        match command {
+            Command::Pin {
+                agent,
+                ticket,
+                reload,
+                strategy,
+                rollback,
+            } => {
+                let pin = judging::pin(Arc::clone(&self.policies), strategy, rollback);
+                self.spawn(async move {
+                    let result = pin.await;
+                    Done::Pinned {
+                        agent,
+                        ticket,
+                        reload,
+                        result,
+                    }
+                });
+            }
+            Command::Unpin { agent, reload } => {
+                if let Some(entry) = self.agents.get_mut(&agent) {
+                    entry.pinned.remove(&reload);
+                }
+            }
+            Command::Plan { .. } | Command::Judge { .. } => self.ask_policies(command),
+            Command::Prepare {
+                agent,
+                ticket,
+                number,
+                identity,
+            } => self.prepare(agent, ticket, number, identity),
+            Command::CheckHealth {
+                agent,
+                ticket,
+                number,
+            } => self.check_health(agent, ticket, number),
+            Command::Route { agent, serving } => self.route(&agent, serving),
+            Command::Drain {
+                agent,
+                ticket,
+                number,
+            } => self.drain(agent, ticket, number),
+            Command::Cut {
+                agent,
+                ticket,
+                number,
+            } => self.cut(agent, ticket, number),
+            Command::Unload { agent, number } => {
+                if let Some(entry) = self.agents.get_mut(&agent) {
+                    entry.unload(number);
+                }
+            }
+            Command::Forget { agent, identity } => {
+                if let Some(entry) = self.agents.get_mut(&agent) {
+                    entry.materials.remove(&identity);
+                }
+            }
+            Command::Tell(notice) => self.tell_notice(&notice),
+            Command::Finished { agent, result } => {
+                let fields = serde_json::to_value(&result).unwrap_or_default();
+                self.tell_reload("finished", agent, result.id, fields);
+            }
+        }
+    }
+
+    fn prepare(
+        &mut self,
+        agent: AgentName,
+        ticket: Ticket,
+        number: VersionNumber,
+        identity: Identity,
+    ) {
+        let Some(entry) = self.agents.get_mut(&agent) else {
+            return;
+        };
+        let Some(material) = entry.materials.get(&identity) else {
+            // The core asks only for content that it did not tell to forget.
+            self.step(Event::PrepareFailed {
+                agent,
+                ticket,
+                error: format!("the bytes of version {number} are not there any more"),
+                hosts_fault: true,
+            });
+            return;
+        };
+        let runtime = Arc::clone(&self.runtime);
+        let bytes = Arc::clone(&material.bytes);
+        let spec = material.spec(&agent, number);
+        let done = self.done.clone();
+        let name = agent.clone();
+        let task = self.tasks.spawn(async move {
+            let result = runtime.prepare(bytes, spec).await;
+            let prepared = Prepared {
+                agent: name,
+                ticket,
+                number,
+                identity,
+                result,
+            };
+            let _ = done.send(Done::Prepared(prepared));
+        });
+        entry.preparing.insert(number, (ticket, task));
+    }
+
+    pub(super) fn on_prepared(&mut self, prepared: Prepared) {
+        let Prepared {
+            agent,
+            ticket,
+            number,
+            identity,
+            result,
+        } = prepared;
+        let Some(entry) = self.agents.get_mut(&agent) else {
+            return;
+        };
+        // Unloaded meanwhile: nobody waits for it, and it is dropped here.
+        if entry.preparing.get(&number).is_none_or(|p| p.0 != ticket) {
+            return;
+        }
+        entry.preparing.remove(&number);
+        let event = match (result, entry.materials.get(&identity)) {
+            (Ok(version), Some(material)) => {
+                let live = Live {
+                    version,
+                    material: Arc::clone(material),
+                    draining: None,
+                    callers: (0, 0),
+                };
+                entry.live.insert(number, live);
+                Event::Prepared { agent, ticket }
+            }
+            (Ok(_), None) => Event::PrepareFailed {
+                agent,
+                ticket,
+                error: format!("version {number} was forgotten while it was prepared"),
+                hosts_fault: true,
+            },
+            (Err(error), _) => Event::PrepareFailed {
+                error: format!("{agent}.wasm: {error}"),
+                hosts_fault: error.is_hosts_fault(),
+                agent,
+                ticket,
+            },
+        };
+        self.step(event);
+    }
+
+    fn check_health(&mut self, agent: AgentName, ticket: Ticket, number: VersionNumber) {
+        let Some(live) = self.live(&agent, number) else {
+            return;
+        };
+        let version = Arc::clone(&live.version);
+        let timeout = live.material.config.health.timeout;
+        self.spawn_event(async move {
+            let outcome = match version.check_health(timeout).await {
+                caxton_runtime::HealthOutcome::Passed | caxton_runtime::HealthOutcome::Absent => {
+                    HealthOutcome::Passed
+                }
+                caxton_runtime::HealthOutcome::Failed(reason) => HealthOutcome::Failed(reason),
+                caxton_runtime::HealthOutcome::Busy => HealthOutcome::Busy,
+            };
+            Event::Health {
+                agent,
+                ticket,
+                outcome,
+            }
+        });
+    }
+
+    fn route(&mut self, agent: &AgentName, serving: Option<VersionNumber>) {
+        let Some(entry) = self.agents.get_mut(agent) else {
+            return;
+        };
+        entry.serving = serving;
+        if let Some(live) = serving.and_then(|number| entry.live.get_mut(&number))
+            && let Some(drain) = live.draining.take()
+        {
+            drain.abort();
+        }
+        self.reroute();
+    }
+
+    fn drain(&mut self, agent: AgentName, ticket: Ticket, number: VersionNumber) {
+        let Some(live) = self.live(&agent, number) else {
+            return;
+        };
+        let version = Arc::clone(&live.version);
+        let name = agent.clone();
+        let task = self.spawn_event(async move {
+            version.drained().await;
+            Event::Drained { agent, ticket }
+        });
+        if let Some(live) = self.live(&name, number) {
+            live.draining = Some(task);
+        }
+    }
+
+    fn cut(&mut self, agent: AgentName, ticket: Ticket, number: VersionNumber) {
+        let Some(live) = self.live(&agent, number) else {
+            return;
+        };
+        let version = Arc::clone(&live.version);
+        // Here and not in the task: after the swap not one moment more.
+        let calls = version.cut();
+        self.spawn_event(async move {
+            version.drained().await;
+            Event::Cut {
+                agent,
+                ticket,
+                calls,
+            }
+        });
+    }
+
+    fn live(&mut self, agent: &AgentName, number: VersionNumber) -> Option<&mut Live> {
+        self.agents.get_mut(agent)?.live.get_mut(&number)
+    }
+
+    fn tell_notice(&mut self, notice: &Notice) {
+        log(notice);
+        let mut fields = serde_json::to_value(&notice.what).unwrap_or_default();
+        let kind = fields
+            .as_object_mut()
+            .and_then(|object| object.remove("kind"));
+        let kind = kind.as_ref().and_then(|kind| kind.as_str());
+        let now = self.clock.now();
+        self.events.push(
+            now,
+            Some(notice.agent.clone()),
+            notice.reload,
+            kind.unwrap_or("notice"),
+            fields,
+        );
+    }
+}
+
+/// What a person who watches the log wants to know at once; the rest is in the event stream.
+fn log(notice: &Notice) {
+    let agent = &notice.agent;
+    match &notice.what {
+        Happened::Swapped { to: Some(to), .. } => tracing::info!(%agent, "version {to} serves"),
+        Happened::Completed { number, evidence } => {
+            tracing::info!(%agent, ?evidence, "version {number} is permanent");
+        }
+        Happened::RolledBack {
+            from, to, reason, ..
+        } => tracing::warn!(%agent, "rolled back from version {from} to {to}: {reason}"),
+        Happened::Fault { fault, .. } => tracing::warn!(%agent, "{fault}"),
+        Happened::Quarantined { reason, .. } => tracing::warn!(%agent, "quarantined: {reason}"),
+        Happened::SetAside { reason, .. } => tracing::warn!(%agent, "set aside: {reason}"),
+        Happened::HealthFailed { number, reason } => {
+            tracing::warn!(%agent, "version {number} is not healthy: {reason}");
+        }
+        Happened::Stopped => tracing::info!(%agent, "stopped: its file is gone"),
+        other => tracing::debug!(%agent, ?other),
+    }
+}

@@ -1,0 +1,204 @@
+//! From a settled file to something that a version can be made of, or to a refusal.
+
+use std::sync::Arc;
+
+use caxton_rollout::{AgentName, Digest, Event, Identity};
+use caxton_runtime::Runtime;
+use caxton_watch::Change;
+use serde_json::json;
+
+use super::agent::{Material, Refused};
+use super::{Controller, Done};
+use crate::config::AgentConfig;
+
+/// What came of looking into a file.
+pub(super) struct Inspected {
+    pub agent: AgentName,
+    pub generation: u64,
+    pub result: Result<(Identity, Arc<Material>), String>,
+}
+
+impl Controller {
+    pub(super) fn on_change(&mut self, change: Change) {
+        match change {
+            Change::Wanted {
+                name,
+                component,
+                config,
+                ..
+            } => self.inspect(&name, component, config),
+            Change::Gone { name } => self.gone(&name),
+            Change::Refused {
+                file,
+                name,
+                problem,
+            } => self.refuse(name.as_deref(), file, problem.to_string()),
+            Change::Cleared { file, name } => self.clear(name.as_deref(), &file),
+            Change::DirectoryLost { why } => self.directory_lost(why.to_string()),
+            Change::DirectoryFound => self.directory_found(),
+            Change::Polling { why } => {
+                tracing::warn!("{why}");
+                self.tell("polling", None, json!({ "reason": why }));
+            }
+        }
+    }
+
+    /// Parsing a large component takes long enough to keep it off this task; the newest change of an agent wins.
+    fn inspect(
+        &mut self,
+        name: &str,
+        component: caxton_watch::Content,
+        config: Option<caxton_watch::Content>,
+    ) {
+        let Ok(agent) = AgentName::try_from(name.to_owned()) else {
+            return;
+        };
+        let entry = self.agents.entry(agent.clone()).or_default();
+        entry.generation += 1;
+        entry.inspecting = true;
+        let generation = entry.generation;
+        let runtime = Arc::clone(&self.runtime);
+        let defaults = Arc::clone(&self.defaults);
+        let done = self.done.clone();
+        let inspecting = Arc::clone(&self.inspecting);
+        self.tasks.spawn(async move {
+            let Ok(_turn) = inspecting.acquire().await else {
+                return;
+            };
+            let file = agent.to_string();
+            let look = tokio::task::spawn_blocking(move || {
+                material(&runtime, &file, &component, config.as_ref(), &defaults)
+            });
+            let result = look
+                .await
+                .unwrap_or_else(|e| Err(format!("{agent}.wasm: looking into it failed: {e}")));
+            let inspected = Inspected {
+                agent,
+                generation,
+                result,
+            };
+            // The controller is gone only when the host stops.
+            let _ = done.send(Done::Inspected(inspected));
+        });
+    }
+
+    pub(super) fn on_inspected(&mut self, inspected: Inspected) {
+        let agent = inspected.agent;
+        let Some(entry) = self.agents.get_mut(&agent) else {
+            return;
+        };
+        if entry.generation != inspected.generation {
+            return;
+        }
+        entry.inspecting = false;
+        match inspected.result {
+            Err(error) => self.refuse(Some(agent.as_ref()), format!("{agent}.wasm"), error),
+            Ok((identity, material)) => {
+                entry.refused = None;
+                let event = Event::Wanted {
+                    agent,
+                    content: material.content(identity),
+                    settings: material.settings(),
+                };
+                entry.materials.insert(identity, material);
+                self.step(event);
+            }
+        }
+    }
+
+    fn gone(&mut self, name: &str) {
+        let Ok(agent) = AgentName::try_from(name.to_owned()) else {
+            return;
+        };
+        if let Some(entry) = self.agents.get_mut(&agent) {
+            entry.generation += 1;
+            entry.inspecting = false;
+            entry.refused = None;
+        }
+        self.step(Event::Removed { agent });
+    }
+
+    fn refuse(&mut self, name: Option<&str>, file: String, error: String) {
+        let agent = name.and_then(|name| AgentName::try_from(name.to_owned()).ok());
+        let refused = Refused {
+            file: file.clone(),
+            error: error.clone(),
+            since: self.clock.now(),
+        };
+        tracing::warn!(%file, "refused: {error}");
+        self.tell(
+            "refused",
+            agent.clone(),
+            json!({ "file": file, "reason": error }),
+        );
+        match agent {
+            Some(agent) => {
+                self.changed.insert(agent.clone());
+                self.agents.entry(agent).or_default().refused = Some(refused);
+                self.reroute();
+            }
+            None => {
+                self.strangers.insert(file, refused);
+            }
+        }
+    }
+
+    fn clear(&mut self, name: Option<&str>, file: &str) {
+        self.strangers.remove(file);
+        let agent = name.and_then(|name| AgentName::try_from(name.to_owned()).ok());
+        let Some(entry) = agent.as_ref().and_then(|agent| self.agents.get_mut(agent)) else {
+            return;
+        };
+        if entry.refused.as_ref().is_some_and(|r| r.file == file) {
+            entry.refused = None;
+            self.changed.extend(agent);
+            self.reroute();
+        }
+    }
+
+    fn directory_lost(&mut self, why: String) {
+        tracing::warn!("{why}");
+        self.tell("directory-lost", None, json!({ "reason": why }));
+        self.directory_lost = Some((why, self.clock.now()));
+    }
+
+    fn directory_found(&mut self) {
+        tracing::info!("the agents directory is back");
+        self.tell("directory-found", None, json!({}));
+        self.directory_lost = None;
+    }
+}
+
+fn material(
+    runtime: &Runtime,
+    agent: &str,
+    component: &caxton_watch::Content,
+    config: Option<&caxton_watch::Content>,
+    defaults: &toml::Table,
+) -> Result<(Identity, Arc<Material>), String> {
+    let text = config.map_or(Ok(""), |content| std::str::from_utf8(&content.bytes));
+    let text = text.map_err(|e| format!("{agent}.toml: not UTF-8 text: {e}"))?;
+    let config =
+        AgentConfig::read(&format!("{agent}.toml"), text, defaults).map_err(|e| e.to_string())?;
+    let inspection = runtime
+        .inspect(&component.bytes)
+        .map_err(|refusal| format!("{agent}.wasm: {refusal}"))?;
+    if inspection.state && config.preserve_state {
+        return Err(format!(
+            "{agent}.wasm: it exports caxton:agent/state, and this release moves no state between versions; to run \
+             it without, write `preserve_state = false` under [reload] in {agent}.toml"
+        ));
+    }
+    let identity = Identity {
+        component: Digest::new(component.digest),
+        config: config.digest,
+    };
+    let material = Material {
+        bytes: Arc::clone(&component.bytes),
+        config,
+        has_health: inspection.health,
+        stateful: false,
+        contract: inspection.contract,
+    };
+    Ok((identity, Arc::new(material)))
+}

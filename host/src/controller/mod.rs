@@ -1,0 +1,368 @@
+//! The one task between the edges and the core: facts in, commands out, nothing decided here.
+//!
+//! It owns the core, the contents and the live versions. Everything that may take time runs as a task beside it and
+//! comes back as an event; the task is owned and ends with the controller. The request path never waits for it: the
+//! gateway reads the routing table that is stored here, whole, in one store.
+
+mod agent;
+mod execute;
+mod intake;
+mod judging;
+mod measure;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use caxton_rollout::{
+    AgentName, Attention, Command, Event, Fault, Fleet, FleetSettings, HotReloadId, Moment,
+    OrderError, Ticket,
+};
+use caxton_runtime::Runtime;
+use caxton_watch::Change;
+use serde_json::Value;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use self::agent::{Agent, Pinned, Refused};
+use self::execute::Prepared;
+use self::intake::Inspected;
+use crate::clock::Clock;
+use crate::events::EventLog;
+use crate::handle::{ControllerHandle, Ordered};
+use crate::policies::Policies;
+use crate::published::{AgentStatus, LiveVersion, Published, refused_file};
+use crate::routes::RoutingTable;
+
+/// Components that are parsed at once; parsing one of 18 MB takes a core for a tenth of a second.
+const INSPECTIONS: usize = 2;
+
+/// Names of files that cannot be agents, of which the first so many are shown.
+const MAX_STRANGERS: usize = 100;
+
+/// When there is nothing to wait for, look again after this; it only has to be long.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// What a task came back with.
+enum Done {
+    Event(Event),
+    Inspected(Inspected),
+    Prepared(Prepared),
+    Pinned {
+        agent: AgentName,
+        ticket: Ticket,
+        reload: HotReloadId,
+        result: Result<Pinned, Fault>,
+    },
+}
+
+/// What the controller is made of.
+pub struct Parts {
+    /// Brings agents up.
+    pub runtime: Arc<Runtime>,
+    /// Finds policies.
+    pub policies: Arc<Policies>,
+    /// What the directory says.
+    pub changes: mpsc::Receiver<Change>,
+    /// Where the gateway reads its routes.
+    pub routes: Arc<ArcSwap<RoutingTable>>,
+    /// Where decisions are told.
+    pub events: Arc<EventLog>,
+    /// The tables under every agent's own.
+    pub defaults: toml::Table,
+    /// How often traffic is summed up.
+    pub tick: Duration,
+    /// Bounds and seed of the core.
+    pub fleet: FleetSettings,
+    /// The host's time.
+    pub clock: Clock,
+}
+
+/// See the module's documentation.
+pub struct Controller {
+    fleet: Fleet,
+    clock: Clock,
+    runtime: Arc<Runtime>,
+    policies: Arc<Policies>,
+    routes: Arc<ArcSwap<RoutingTable>>,
+    published: Arc<ArcSwap<Published>>,
+    events: Arc<EventLog>,
+    defaults: Arc<toml::Table>,
+    tick: Duration,
+    measured_until: Moment,
+    agents: BTreeMap<AgentName, Agent>,
+    /// As they were published last.
+    shown: BTreeMap<AgentName, Arc<AgentStatus>>,
+    /// Agents that must be published anew.
+    changed: BTreeSet<AgentName>,
+    /// In the order in which they first served: who claims a route first keeps it.
+    claims: Vec<AgentName>,
+    /// Refused files whose names cannot be agents.
+    strangers: BTreeMap<String, Refused>,
+    directory_lost: Option<(String, Moment)>,
+    changes: mpsc::Receiver<Change>,
+    orders: mpsc::Receiver<Ordered>,
+    done: mpsc::UnboundedSender<Done>,
+    /// Bounded by the commands that wait for an answer: a few per agent.
+    finished: mpsc::UnboundedReceiver<Done>,
+    tasks: JoinSet<()>,
+    inspecting: Arc<Semaphore>,
+}
+
+impl Controller {
+    /// A controller that has not begun, and the way to it.
+    #[must_use]
+    pub fn new(parts: Parts) -> (Self, ControllerHandle) {
+        let (handle, orders, published) = ControllerHandle::new();
+        let (done, finished) = mpsc::unbounded_channel();
+        let controller = Self {
+            fleet: Fleet::new(parts.fleet),
+            measured_until: parts.clock.now(),
+            clock: parts.clock,
+            runtime: parts.runtime,
+            policies: parts.policies,
+            routes: parts.routes,
+            published,
+            events: parts.events,
+            defaults: Arc::new(parts.defaults),
+            tick: parts.tick,
+            agents: BTreeMap::new(),
+            shown: BTreeMap::new(),
+            changed: BTreeSet::new(),
+            claims: Vec::new(),
+            strangers: BTreeMap::new(),
+            directory_lost: None,
+            changes: parts.changes,
+            orders,
+            done,
+            finished,
+            tasks: JoinSet::new(),
+            inspecting: Arc::new(Semaphore::new(INSPECTIONS)),
+        };
+        (controller, handle)
+    }
+
+    /// Works until `stop`; then drops every version.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(self.tick);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let wakeup = self.wakeup();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(ordered) = self.orders.recv() => self.on_order(ordered),
+                Some(done) = self.finished.recv() => self.on_done(done),
+                Some(change) = self.changes.recv() => self.on_change(change),
+                _ = ticks.tick() => self.measure(),
+                () = tokio::time::sleep_until(wakeup) => self.step(Event::Time),
+                Some(_) = self.tasks.join_next() => continue,
+            }
+            self.publish();
+        }
+        self.tasks.shutdown().await;
+    }
+
+    fn wakeup(&self) -> Instant {
+        self.fleet.next_wakeup().map_or_else(
+            || Instant::now() + IDLE,
+            |moment| self.clock.instant(moment).into(),
+        )
+    }
+
+    fn on_order(&mut self, ordered: Ordered) {
+        let Ordered {
+            agent,
+            order,
+            reply,
+        } = ordered;
+        let now = self.clock.now();
+        let taken: Result<Vec<Command>, OrderError> = self.fleet.order(now, &agent, order);
+        self.changed.insert(agent);
+        let answer = taken.map(|commands| self.execute_all(commands));
+        self.publish();
+        // Whoever asked may have gone; the order stands.
+        let _ = reply.send(answer);
+    }
+
+    fn on_done(&mut self, done: Done) {
+        match done {
+            Done::Event(event) => self.step(event),
+            Done::Inspected(inspected) => self.on_inspected(inspected),
+            Done::Prepared(prepared) => self.on_prepared(prepared),
+            Done::Pinned {
+                agent,
+                ticket,
+                reload,
+                result,
+            } => {
+                let result = result.map(|pinned| {
+                    self.agents
+                        .entry(agent.clone())
+                        .or_default()
+                        .pinned
+                        .insert(reload, pinned);
+                });
+                self.step(Event::Pinned {
+                    agent,
+                    ticket,
+                    result,
+                });
+            }
+        }
+    }
+
+    /// The only way to the core for events.
+    fn step(&mut self, event: Event) {
+        match event.agent() {
+            Some(agent) => self.changed.insert(agent.clone()),
+            // Time is about everyone.
+            None => {
+                self.changed.extend(self.agents.keys().cloned());
+                true
+            }
+        };
+        let commands = self.fleet.step(self.clock.now(), event);
+        self.execute_all(commands);
+    }
+
+    fn execute_all(&mut self, commands: Vec<Command>) {
+        for command in commands {
+            // An end of one agent's reload gives its slot to another agent, so a step can be about several.
+            self.changed.insert(command.agent().clone());
+            self.execute(command);
+        }
+    }
+
+    fn spawn(&mut self, work: impl Future<Output = Done> + Send + 'static) -> AbortHandle {
+        let done = self.done.clone();
+        self.tasks.spawn(async move {
+            let result = work.await;
+            // The controller is gone only when the host stops.
+            let _ = done.send(result);
+        })
+    }
+
+    fn spawn_event(&mut self, work: impl Future<Output = Event> + Send + 'static) -> AbortHandle {
+        self.spawn(async move { Done::Event(work.await) })
+    }
+
+    fn tell(&self, kind: &str, agent: Option<AgentName>, fields: Value) {
+        self.events
+            .push(self.clock.now(), agent, None, kind, fields);
+    }
+
+    fn tell_reload(&self, kind: &str, agent: AgentName, reload: HotReloadId, fields: Value) {
+        let now = self.clock.now();
+        self.events
+            .push(now, Some(agent), Some(reload), kind, fields);
+    }
+
+    /// Builds the routing table anew and stores it: from this store on new requests see it.
+    fn reroute(&mut self) {
+        for (name, entry) in &self.agents {
+            if entry.serving.is_some() && !self.claims.contains(name) {
+                self.claims.push(name.clone());
+            }
+        }
+        let waiting = self
+            .agents
+            .keys()
+            .filter(|name| !self.claims.contains(name));
+        let order = self.claims.iter().chain(waiting);
+        let routes = order.filter_map(|name| Some(self.agents.get(name)?.route(name)));
+        let table = RoutingTable::build(routes);
+        let now = self.clock.now();
+        for (name, entry) in &mut self.agents {
+            let conflict = table.conflicts().iter().find(|c| c.agent == *name);
+            let text = conflict.map(ToString::to_string);
+            if entry.conflict.as_ref().map(|(text, _)| text) != text.as_ref() {
+                entry.conflict = text.map(|text| (text, now));
+                self.changed.insert(name.clone());
+            }
+        }
+        self.routes.store(Arc::new(table));
+    }
+
+    /// Shows what changed since the last time.
+    fn publish(&mut self) {
+        for name in std::mem::take(&mut self.changed) {
+            let status = self
+                .agents
+                .get(&name)
+                .and_then(|entry| self.status(&name, entry));
+            match status {
+                Some(status) => {
+                    self.shown.insert(name, Arc::new(status));
+                }
+                None => {
+                    self.shown.remove(&name);
+                    self.forget_if_idle(&name);
+                }
+            }
+        }
+        let strangers = self.strangers.values().take(MAX_STRANGERS);
+        let refused = strangers.map(|r| refused_file(&r.file, &r.error, r.since));
+        let lost = self.directory_lost.iter().map(|(why, since)| Attention {
+            kind: "directory-vanished",
+            since: *since,
+            text: why.clone(),
+            command: "restore the directory".to_owned(),
+        });
+        let published = Published {
+            agents: self.shown.clone(),
+            attention: lost.chain(refused).collect(),
+        };
+        self.published.store(Arc::new(published));
+    }
+
+    /// An agent that nobody knows any more leaves nothing behind.
+    fn forget_if_idle(&mut self, name: &AgentName) {
+        let idle = |entry: &Agent| entry.live.is_empty() && entry.materials.is_empty();
+        // An inspection that still runs finds no entry and is dropped, so one that was begun must be waited for.
+        if self
+            .agents
+            .get(name)
+            .is_some_and(|e| idle(e) && !e.inspecting)
+        {
+            self.agents.remove(name);
+            self.claims.retain(|claim| claim != name);
+        }
+    }
+
+    fn status(&self, name: &AgentName, entry: &Agent) -> Option<AgentStatus> {
+        let Some(mut view) = self.fleet.view(name) else {
+            let refused = entry.refused.as_ref()?;
+            return Some(AgentStatus::refused(
+                name.clone(),
+                refused.error.clone(),
+                refused.since,
+            ));
+        };
+        if let Some(refused) = &entry.refused {
+            view.last_error = Some(refused.error.clone());
+            let attention = refused_file(&refused.file, &refused.error, refused.since);
+            view.attention.push(attention);
+        }
+        if let Some((text, since)) = &entry.conflict {
+            view.attention.push(Attention {
+                kind: "route-taken",
+                since: *since,
+                text: text.clone(),
+                command: format!("change [route] in {name}.toml"),
+            });
+        }
+        Some(AgentStatus {
+            view,
+            live: entry
+                .live
+                .values()
+                .map(|live| LiveVersion::new(&live.version))
+                .collect(),
+            history: self.fleet.history(name).unwrap_or_default().into(),
+        })
+    }
+}

@@ -1,0 +1,350 @@
+//! A running host: everything wired together, and taken apart again in order.
+
+use std::fs::File;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use caxton_rollout::FleetSettings;
+use caxton_runtime::policy::{PolicyLimits, PolicyRuntime};
+use caxton_runtime::{Runtime, RuntimeOptions};
+use caxton_watch::{Options, Watcher};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{self, Admin, Announcement};
+use crate::clock::Clock;
+use crate::config::HostConfig;
+use crate::controller::{Controller, Parts};
+use crate::events::EventLog;
+use crate::gateway::{self, GatewaySettings, Served, Shutdown};
+use crate::handle::ControllerHandle;
+use crate::policies::Policies;
+use crate::routes::RoutingTable;
+
+/// Why a host does not start: what is wrong, where, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The agents directory is missing.
+    #[error("the agents directory {0} is not there; make it with: mkdir -p {0}")]
+    NoAgents(String),
+    /// The data directory lies where files are deployments.
+    #[error(
+        "the data directory {data} lies inside the agents directory {agents}, where files are deployments; choose \
+         another with --data-dir"
+    )]
+    DataInside {
+        /// The data directory.
+        data: String,
+        /// The agents directory.
+        agents: String,
+    },
+    /// The data directory cannot be used.
+    #[error("the data directory {folder} cannot be used: {problem}")]
+    Data {
+        /// The data directory.
+        folder: String,
+        /// What the system said.
+        problem: std::io::Error,
+    },
+    /// Another host has the data directory.
+    #[error(
+        "another host uses the data directory {0}; stop it, or choose another directory with --data-dir"
+    )]
+    Locked(String),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} for the {what}: {problem}; choose another with --{option}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Gateway or admin surface.
+        what: &'static str,
+        /// The option that changes it.
+        option: &'static str,
+        /// What the system said.
+        problem: std::io::Error,
+    },
+    /// The directory cannot be watched.
+    #[error(transparent)]
+    Watch(#[from] caxton_watch::StartError),
+    /// The machine cannot run components.
+    #[error("components cannot be run here: {0}")]
+    Runtime(String),
+}
+
+impl StartError {
+    /// Whether another command line or configuration would help.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        !matches!(self, Self::Runtime(_))
+    }
+}
+
+/// What a stop cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped {
+    /// Requests that were ended before they were answered.
+    pub cut: u64,
+}
+
+/// A host that serves until it is stopped.
+pub struct Host {
+    gateway: SocketAddr,
+    admin: SocketAddr,
+    handle: ControllerHandle,
+    events: Arc<EventLog>,
+    data_dir: PathBuf,
+    shutdown: Shutdown,
+    serving: JoinHandle<Served>,
+    /// Ends the surface and the controller, after the gateway.
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+    watcher: Watcher,
+    /// Held for as long as the host lives: its lock keeps a second host out.
+    _lock: File,
+}
+
+impl Host {
+    /// Starts everything; returns when both surfaces accept connections.
+    ///
+    /// # Errors
+    /// See [`StartError`]. Nothing runs then.
+    pub async fn start(config: HostConfig) -> Result<Self, StartError> {
+        let clock = Clock::start();
+        check_folders(&config)?;
+        let lock = lock(&config.data_dir)?;
+        let listener = listen(config.listen, "gateway", "listen").await?;
+        let admin_listener = listen(config.admin, "admin surface", "admin").await?;
+        let gateway = local(&listener, config.listen, "gateway", "listen")?;
+        let admin = local(&admin_listener, config.admin, "admin surface", "admin")?;
+        let token = admin::new_token().map_err(|problem| data_error(&config.data_dir, problem))?;
+
+        let runtime = Runtime::new(RuntimeOptions::default())
+            .map_err(|e| StartError::Runtime(e.to_string()))?;
+        let policy_runtime = PolicyRuntime::new(PolicyLimits::default())
+            .map_err(|e| StartError::Runtime(e.to_string()))?;
+        let (watcher, changes) = Watcher::start(&config.agents, watch_options(&config))?;
+        let routes = Arc::new(ArcSwap::from_pointee(RoutingTable::default()));
+        let events = Arc::new(EventLog::new());
+        let (controller, handle) = Controller::new(Parts {
+            runtime,
+            policies: Arc::new(Policies::new(policy_runtime, config.policies)),
+            changes,
+            routes: Arc::clone(&routes),
+            events: Arc::clone(&events),
+            defaults: config.defaults,
+            tick: config.tick,
+            fleet: FleetSettings {
+                max_reloads: config.max_reloads,
+                seed: random_seed().map_err(|problem| data_error(&config.data_dir, problem))?,
+            },
+            clock,
+        });
+
+        let stop = CancellationToken::new();
+        let shutdown = Shutdown::default();
+        let serving = tokio::spawn(gateway::serve(
+            listener,
+            routes,
+            GatewaySettings::default(),
+            shutdown.clone(),
+        ));
+        let surface = Admin {
+            handle: handle.clone(),
+            events: Arc::clone(&events),
+            gateway,
+            started: clock.now(),
+            token: token.clone(),
+        };
+        let tasks = vec![
+            tokio::spawn(controller.run(stop.clone())),
+            tokio::spawn(admin::serve(admin_listener, surface, stop.clone())),
+        ];
+        let announcement = Announcement {
+            address: admin,
+            gateway,
+            pid: std::process::id(),
+            token,
+        };
+        admin::announce(&config.data_dir, &announcement)
+            .map_err(|problem| data_error(&config.data_dir, problem))?;
+        Ok(Self {
+            gateway,
+            admin,
+            handle,
+            events,
+            data_dir: config.data_dir,
+            shutdown,
+            serving,
+            stop,
+            tasks,
+            watcher,
+            _lock: lock,
+        })
+    }
+
+    /// Where requests go.
+    #[must_use]
+    pub fn gateway(&self) -> SocketAddr {
+        self.gateway
+    }
+
+    /// Where operators go.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// The way to the controller.
+    #[must_use]
+    pub fn handle(&self) -> ControllerHandle {
+        self.handle.clone()
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn events(&self) -> Arc<EventLog> {
+        Arc::clone(&self.events)
+    }
+
+    /// Where the host keeps what is its own.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// Takes no new connections, answers what runs, and ends; when `force` resolves, what still runs is cut.
+    pub async fn stop(self, force: impl Future<Output = ()>) -> Stopped {
+        self.shutdown.stop();
+        let mut serving = self.serving;
+        let served = tokio::select! {
+            served = &mut serving => served,
+            () = force => {
+                self.shutdown.force();
+                serving.await
+            }
+        };
+        self.stop.cancel();
+        for task in self.tasks {
+            if let Err(panicked) = task.await {
+                tracing::error!("a part of the host ended badly: {panicked}");
+            }
+        }
+        // Joins a thread: not on a thread that others' tasks wait for.
+        let watcher = self.watcher;
+        let _ = tokio::task::spawn_blocking(move || drop(watcher)).await;
+        if let Err(problem) = admin::withdraw(&self.data_dir) {
+            tracing::warn!("{} stays behind: {problem}", self.data_dir.display());
+        }
+        Stopped {
+            cut: served.map_or(0, |served| served.cut),
+        }
+    }
+}
+
+fn watch_options(config: &HostConfig) -> Options {
+    Options {
+        settle: config.settle,
+        rescan: config.rescan,
+        remove_grace: config.remove_grace,
+        poll: config.poll,
+        incomplete: caxton_runtime::incomplete,
+        ..Options::default()
+    }
+}
+
+fn check_folders(config: &HostConfig) -> Result<(), StartError> {
+    let Ok(agents) = config.agents.canonicalize() else {
+        return Err(StartError::NoAgents(config.agents.display().to_string()));
+    };
+    if !agents.is_dir() {
+        return Err(StartError::NoAgents(config.agents.display().to_string()));
+    }
+    let data =
+        absolute(&config.data_dir).map_err(|problem| data_error(&config.data_dir, problem))?;
+    if data.starts_with(&agents) {
+        return Err(StartError::DataInside {
+            data: config.data_dir.display().to_string(),
+            agents: config.agents.display().to_string(),
+        });
+    }
+    Ok(())
+}
+
+/// The path without links, also where its last parts are not there yet.
+fn absolute(path: &Path) -> std::io::Result<PathBuf> {
+    let whole = std::path::absolute(path)?;
+    for above in whole.ancestors() {
+        if let (Ok(real), Ok(rest)) = (above.canonicalize(), whole.strip_prefix(above)) {
+            return Ok(real.join(rest));
+        }
+    }
+    Ok(whole)
+}
+
+fn lock(data_dir: &Path) -> Result<File, StartError> {
+    let failed = |problem| data_error(data_dir, problem);
+    make_private(data_dir).map_err(failed)?;
+    let file = File::create(data_dir.join("lock")).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(StartError::Locked(data_dir.display().to_string()))
+        }
+        Err(std::fs::TryLockError::Error(problem)) => Err(failed(problem)),
+    }
+}
+
+/// For the host's user alone: the admin token will stand in it.
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+fn data_error(folder: &Path, problem: std::io::Error) -> StartError {
+    StartError::Data {
+        folder: folder.display().to_string(),
+        problem,
+    }
+}
+
+async fn listen(
+    address: SocketAddr,
+    what: &'static str,
+    option: &'static str,
+) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|problem| StartError::Listen {
+            address,
+            what,
+            option,
+            problem,
+        })
+}
+
+fn local(
+    listener: &TcpListener,
+    asked: SocketAddr,
+    what: &'static str,
+    option: &'static str,
+) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|problem| StartError::Listen {
+        address: asked,
+        what,
+        option,
+        problem,
+    })
+}
+
+fn random_seed() -> std::io::Result<u64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
+    Ok(u64::from_le_bytes(bytes))
+}
