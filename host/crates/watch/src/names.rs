@@ -144,7 +144,31 @@ mod tests {
                 format!("{file:16} {role}\n")
             })
             .collect();
-        expect![[r#""#]].assert_eq(&table);
+        expect![[r#"
+            echo.wasm        Component("echo")
+            echo.toml        Config("echo")
+            7-up_x.wasm      Component("7-up_x")
+            .echo.wasm       Ignored
+            ..data           Ignored
+            echo.wasm~       Ignored
+            echo~.wasm       Ignored
+            #echo.wasm#      Ignored
+            #echo.wasm       Ignored
+            4913             Ignored
+            echo.wasm.swp    Ignored
+            echo.tmp.wasm    Ignored
+            echo.part.toml   Ignored
+            README.md        Ignored
+            Echo.wasm        Echo.wasm: this name cannot be used: a name is 1 to 64 of a-z 0-9 - _ and starts with a letter or digit; rename the file, for example to echo.wasm
+            Echo.toml        Ignored
+            two words.wasm   two words.wasm: this name cannot be used: a name is 1 to 64 of a-z 0-9 - _ and starts with a letter or digit; rename the file, for example to two-words.wasm
+            -.wasm           -.wasm: this name cannot be used: a name is 1 to 64 of a-z 0-9 - _ and starts with a letter or digit; rename the file, for example to agent.wasm
+            _x.wasm          _x.wasm: this name cannot be used: a name is 1 to 64 of a-z 0-9 - _ and starts with a letter or digit; rename the file, for example to x.wasm
+            é.wasm           é.wasm: this name cannot be used: a name is 1 to 64 of a-z 0-9 - _ and starts with a letter or digit; rename the file, for example to agent.wasm
+            a.b.wasm         a.b.wasm: this name cannot be used: a name is 1 to 64 of a-z 0-9 - _ and starts with a letter or digit; rename the file, for example to a-b.wasm
+            .wasm            Ignored
+            ECHO.WASM        ECHO.WASM: this name cannot be used: a name is 1 to 64 of a-z 0-9 - _ and starts with a letter or digit; rename the file, for example to echo.wasm
+        "#]].assert_eq(&table);
     }
 
     #[test]
