@@ -197,3 +197,86 @@ impl Ears {
         self.folders = followed;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{CreateKind, DataChange, Flag};
+
+    use super::*;
+
+    fn event(kind: EventKind, path: &str) -> notify::Result<Event> {
+        Ok(Event::new(kind).add_path(path.into()))
+    }
+
+    /// What is heard without waiting for more.
+    fn heard(events: Vec<notify::Result<Event>>) -> Heard {
+        let mailbox = Mailbox::default();
+        events.into_iter().for_each(|event| mailbox.hear(event));
+        mailbox.wait(Instant::now(), Instant::now()).unwrap()
+    }
+
+    #[test]
+    fn opening_and_reading_are_not_heard() {
+        let heard = heard(vec![
+            event(
+                EventKind::Access(AccessKind::Open(AccessMode::Any)),
+                "d/a.wasm",
+            ),
+            event(
+                EventKind::Access(AccessKind::Close(AccessMode::Read)),
+                "d/a.wasm",
+            ),
+        ]);
+        assert!(!heard.look && heard.done.is_empty());
+    }
+
+    #[test]
+    fn an_overflow_is_a_reason_to_look() {
+        let overflow = Event::new(EventKind::Other).set_flag(Flag::Rescan);
+        let heard = heard(vec![Ok(overflow)]);
+        assert!(heard.look && heard.done.is_empty() && !heard.urgent);
+    }
+
+    #[test]
+    fn closing_after_writing_and_renaming_finish_a_file_and_creating_does_not() {
+        let renamed = Event::new(EventKind::Modify(ModifyKind::Name(RenameMode::Both)))
+            .add_path("d/.tmp".into())
+            .add_path("d/b.wasm".into());
+        let heard = heard(vec![
+            event(EventKind::Create(CreateKind::File), "d/c.wasm"),
+            event(
+                EventKind::Modify(ModifyKind::Data(DataChange::Any)),
+                "d/c.wasm",
+            ),
+            event(
+                EventKind::Access(AccessKind::Close(AccessMode::Write)),
+                "d/a.wasm",
+            ),
+            Ok(renamed),
+        ]);
+        let done: Vec<_> = heard
+            .done
+            .iter()
+            .map(|path| path.to_str().unwrap())
+            .collect();
+        assert_eq!(done, ["d/a.wasm", "d/b.wasm"]);
+        assert!(heard.urgent);
+    }
+
+    #[test]
+    fn what_waits_is_bounded_and_the_rest_is_still_looked_for() {
+        let close = EventKind::Access(AccessKind::Close(AccessMode::Write));
+        let events = (0..2 * DONE_MAX).map(|count| event(close, &format!("d/{count}.wasm")));
+        let heard = heard(events.collect());
+        assert_eq!(heard.done.len(), DONE_MAX);
+        assert!(heard.look);
+    }
+
+    #[test]
+    fn a_stopped_mailbox_waits_for_nothing() {
+        let mailbox = Mailbox::default();
+        mailbox.stop();
+        let later = Instant::now() + Duration::from_secs(3600);
+        assert!(mailbox.wait(Instant::now(), later).is_none());
+    }
+}

@@ -23,6 +23,8 @@ mod hints;
 mod listing;
 mod names;
 mod problem;
+#[cfg(test)]
+mod tests;
 mod watcher;
 
 use std::{

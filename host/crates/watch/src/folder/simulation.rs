@@ -293,7 +293,7 @@ impl World {
                 }
                 Change::Polling { .. } => unreachable!("the model knows no events"),
             };
-            self.log += &format!("{:>6} {line}\n", self.now);
+            self.log += &format!("{:<6} {line}\n", self.now);
         }
     }
 

@@ -38,7 +38,7 @@ fn a_first_component_stands_still_before_it_is_taken_even_when_its_writer_is_don
     check(
         &world,
         expect![[r#"
-               300 wanted a a1 c1
+            300    wanted a a1 c1
         "#]],
     );
 }
@@ -54,7 +54,7 @@ fn a_configuration_alone_waits_silently_however_bad_it_is() {
     check(
         &world,
         expect![[r#"
-             60000 refused a.toml: 1000000 bytes are more than the limit of 65536 bytes; check that this is the configuration that you meant
+            60000  refused a.toml: 1000000 bytes are more than the limit of 65536 bytes; check that this is the configuration that you meant
         "#]],
     );
     world.write("a.toml", "c1");
@@ -62,9 +62,9 @@ fn a_configuration_alone_waits_silently_however_bad_it_is() {
     check(
         &world,
         expect![[r#"
-             60000 refused a.toml: 1000000 bytes are more than the limit of 65536 bytes; check that this is the configuration that you meant
-             61200 cleared a.toml
-             61200 wanted a a1 c1
+            60000  refused a.toml: 1000000 bytes are more than the limit of 65536 bytes; check that this is the configuration that you meant
+            61200  cleared a.toml
+            61200  wanted a a1 c1
         "#]],
     );
 }
@@ -78,7 +78,7 @@ fn a_later_version_is_taken_at_once_when_its_writer_is_done() {
     check(
         &world,
         expect![[r#"
-              1000 wanted a a2 -
+            1000   wanted a a2 -
         "#]],
     );
 }
@@ -95,7 +95,7 @@ fn a_later_version_stands_still_when_nothing_is_known_of_its_writer() {
     check(
         &world,
         expect![[r#"
-              1650 wanted a aaaa -
+            1650   wanted a aaaa -
         "#]],
     );
 }
@@ -113,8 +113,8 @@ fn equal_bytes_are_nothing_and_going_back_is_something() {
     check(
         &world,
         expect![[r#"
-              4200 wanted a a2 -
-              7200 wanted a a1 -
+            4200   wanted a a2 -
+            7200   wanted a a1 -
         "#]],
     );
 }
@@ -131,9 +131,9 @@ fn a_configuration_that_comes_changes_or_goes_is_delivered_with_the_component() 
     check(
         &world,
         expect![[r#"
-              1200 wanted a a1 c1
-              4200 wanted a a1 c2
-             12000 wanted a a1 -
+            1200   wanted a a1 c1
+            4200   wanted a a1 c2
+            12000  wanted a a1 -
         "#]],
     );
 }
@@ -156,7 +156,7 @@ fn both_files_replaced_by_removing_first_are_one_change() {
     check(
         &world,
         expect![[r#"
-              5000 wanted a a2 c2
+            5000   wanted a a2 c2
         "#]],
     );
 }
@@ -174,7 +174,7 @@ fn a_removal_is_believed_after_the_grace_and_forgotten_when_the_file_is_back() {
     check(
         &world,
         expect![[r#"
-             30000 gone a
+            30000  gone a
         "#]],
     );
 }
@@ -189,8 +189,8 @@ fn the_only_file_can_be_removed() {
     check(
         &world,
         expect![[r#"
-               200 wanted a a1 -
-              6000 gone a
+            200    wanted a a1 -
+            6000   gone a
         "#]],
     );
 }
@@ -205,7 +205,7 @@ fn all_files_going_within_one_grace_removes_nothing() {
     check(
         &world,
         expect![[r#"
-              6000 lost all components are gone from agents (2 deployed); everything serves on: put a component there to show that the directory is meant, then what is missing is removed
+            6000   lost all components are gone from agents (2 deployed); everything serves on: put a component there to show that the directory is meant, then what is missing is removed
         "#]],
     );
     // What comes back shows that the directory is meant; the rest is then missing for real.
@@ -214,10 +214,10 @@ fn all_files_going_within_one_grace_removes_nothing() {
     check(
         &world,
         expect![[r#"
-              6000 lost all components are gone from agents (2 deployed); everything serves on: put a component there to show that the directory is meant, then what is missing is removed
-             64000 found
-             64200 wanted b b2 -
-             69000 gone a
+            6000   lost all components are gone from agents (2 deployed); everything serves on: put a component there to show that the directory is meant, then what is missing is removed
+            64000  found
+            64200  wanted b b2 -
+            69000  gone a
         "#]],
     );
 }
@@ -232,8 +232,8 @@ fn files_removed_one_by_one_are_removed() {
     check(
         &world,
         expect![[r#"
-              6000 gone a
-             14000 gone b
+            6000   gone a
+            14000  gone b
         "#]],
     );
 }
@@ -250,17 +250,17 @@ fn a_directory_that_is_away_removes_nothing_and_starts_the_grace_anew() {
     check(
         &world,
         expect![[r#"
-              4000 lost agents is missing; everything serves on: restore it, or create it again and copy the files back
-             64000 found
+            4000   lost agents is missing; everything serves on: restore it, or create it again and copy the files back
+            64000  found
         "#]],
     );
     world.run(4_000);
     check(
         &world,
         expect![[r#"
-              4000 lost agents is missing; everything serves on: restore it, or create it again and copy the files back
-             64000 found
-             69000 gone a
+            4000   lost agents is missing; everything serves on: restore it, or create it again and copy the files back
+            64000  found
+            69000  gone a
         "#]],
     );
 }
@@ -279,8 +279,8 @@ fn a_directory_that_comes_back_empty_removes_nothing_even_of_one() {
     check(
         &world,
         expect![[r#"
-              1000 lost agents is missing; everything serves on: restore it, or create it again and copy the files back
-              4000 lost all components are gone from agents (1 deployed); everything serves on: put a component there to show that the directory is meant, then what is missing is removed
+            1000   lost agents is missing; everything serves on: restore it, or create it again and copy the files back
+            4000   lost all components are gone from agents (1 deployed); everything serves on: put a component there to show that the directory is meant, then what is missing is removed
         "#]],
     );
 }
@@ -297,7 +297,7 @@ fn another_device_is_accepted_when_everything_is_there() {
     check(
         &world,
         expect![[r#"
-              4000 lost agents is on another device than before and not all deployed files are there; everything serves on: mount the old one again, copy the files into the new one, or restart to accept it as it is
+            4000   lost agents is on another device than before and not all deployed files are there; everything serves on: mount the old one again, copy the files into the new one, or restart to accept it as it is
         "#]],
     );
     world.write("a.wasm", "a2");
@@ -305,9 +305,9 @@ fn another_device_is_accepted_when_everything_is_there() {
     check(
         &world,
         expect![[r#"
-              4000 lost agents is on another device than before and not all deployed files are there; everything serves on: mount the old one again, copy the files into the new one, or restart to accept it as it is
-             64000 found
-             64200 wanted a a2 -
+            4000   lost agents is on another device than before and not all deployed files are there; everything serves on: mount the old one again, copy the files into the new one, or restart to accept it as it is
+            64000  found
+            64200  wanted a a2 -
         "#]],
     );
 }
@@ -320,7 +320,7 @@ fn an_incomplete_component_waits_then_is_refused_then_delivered() {
     check(
         &world,
         expect![[r#"
-              6000 refused a.wasm: the component ends early: 3 bytes are there and nothing was added for 5 s; if the copy is still running it is taken when complete, otherwise copy it again
+            6000   refused a.wasm: the component ends early: 3 bytes are there and nothing was added for 5 s; if the copy is still running it is taken when complete, otherwise copy it again
         "#]],
     );
     world.write("a.wasm", "a2");
@@ -328,9 +328,9 @@ fn an_incomplete_component_waits_then_is_refused_then_delivered() {
     check(
         &world,
         expect![[r#"
-              6000 refused a.wasm: the component ends early: 3 bytes are there and nothing was added for 5 s; if the copy is still running it is taken when complete, otherwise copy it again
-             21400 cleared a.wasm
-             21400 wanted a a2 -
+            6000   refused a.wasm: the component ends early: 3 bytes are there and nothing was added for 5 s; if the copy is still running it is taken when complete, otherwise copy it again
+            21400  cleared a.wasm
+            21400  wanted a a2 -
         "#]],
     );
 }
@@ -350,7 +350,7 @@ fn a_writer_that_opens_the_file_for_each_piece_is_read_a_few_times_only() {
     check(
         &world,
         expect![[r#"
-             22600 wanted a a2 -
+            22600  wanted a a2 -
         "#]],
     );
     assert!(world.reads() < 20, "{} reads", world.reads());
@@ -371,13 +371,13 @@ fn each_refusal_is_said_once_and_cleared_once() {
     check(
         &world,
         expect![[r#"
-              1000 refused Bad Name.wasm: this name cannot be used: a name is 1 to 64 of a-z 0-9 - _ and starts with a letter or digit; rename the file, for example to bad-name.wasm
-              1200 refused a.wasm: 209715200 bytes are more than the limit of 104857600 bytes; strip debug information (wasm-tools strip) or raise the limit
-              1200 refused c.wasm: this is a directory, not a regular file; remove or rename it
-              1200 refused d.wasm: this symbolic link leads to nothing; restore its target or remove the link
-              1200 refused e.wasm: cannot be read: Permission denied; check its owner and permissions
-              1200 refused f.toml: not UTF-8 text: byte 1 is not; save the file as UTF-8
-              6000 refused b.wasm: the file is empty and has been for 5 s; copy the component again
+            1000   refused Bad Name.wasm: this name cannot be used: a name is 1 to 64 of a-z 0-9 - _ and starts with a letter or digit; rename the file, for example to bad-name.wasm
+            1200   refused a.wasm: 209715200 bytes are more than the limit of 104857600 bytes; strip debug information (wasm-tools strip) or raise the limit
+            1200   refused c.wasm: this is a directory, not a regular file; remove or rename it
+            1200   refused d.wasm: this symbolic link leads to nothing; restore its target or remove the link
+            1200   refused e.wasm: cannot be read: Permission denied; check its owner and permissions
+            1200   refused f.toml: not UTF-8 text: byte 1 is not; save the file as UTF-8
+            6000   refused b.wasm: the file is empty and has been for 5 s; copy the component again
         "#]],
     );
     for file in ["Bad Name.wasm", "c.wasm", "d.wasm", "e.wasm", "f.toml"] {
@@ -389,22 +389,22 @@ fn each_refusal_is_said_once_and_cleared_once() {
     check(
         &world,
         expect![[r#"
-              1000 refused Bad Name.wasm: this name cannot be used: a name is 1 to 64 of a-z 0-9 - _ and starts with a letter or digit; rename the file, for example to bad-name.wasm
-              1200 refused a.wasm: 209715200 bytes are more than the limit of 104857600 bytes; strip debug information (wasm-tools strip) or raise the limit
-              1200 refused c.wasm: this is a directory, not a regular file; remove or rename it
-              1200 refused d.wasm: this symbolic link leads to nothing; restore its target or remove the link
-              1200 refused e.wasm: cannot be read: Permission denied; check its owner and permissions
-              1200 refused f.toml: not UTF-8 text: byte 1 is not; save the file as UTF-8
-              6000 refused b.wasm: the file is empty and has been for 5 s; copy the component again
-             21000 cleared Bad Name.wasm
-             21000 cleared c.wasm
-             21000 cleared d.wasm
-             21000 cleared e.wasm
-             21000 cleared f.toml
-             21200 cleared a.wasm
-             21200 cleared b.wasm
-             21200 wanted b b2 -
-             26000 wanted f f1 -
+            1000   refused Bad Name.wasm: this name cannot be used: a name is 1 to 64 of a-z 0-9 - _ and starts with a letter or digit; rename the file, for example to bad-name.wasm
+            1200   refused a.wasm: 209715200 bytes are more than the limit of 104857600 bytes; strip debug information (wasm-tools strip) or raise the limit
+            1200   refused c.wasm: this is a directory, not a regular file; remove or rename it
+            1200   refused d.wasm: this symbolic link leads to nothing; restore its target or remove the link
+            1200   refused e.wasm: cannot be read: Permission denied; check its owner and permissions
+            1200   refused f.toml: not UTF-8 text: byte 1 is not; save the file as UTF-8
+            6000   refused b.wasm: the file is empty and has been for 5 s; copy the component again
+            21000  cleared Bad Name.wasm
+            21000  cleared c.wasm
+            21000  cleared d.wasm
+            21000  cleared e.wasm
+            21000  cleared f.toml
+            21200  cleared a.wasm
+            21200  cleared b.wasm
+            21200  wanted b b2 -
+            26000  wanted f f1 -
         "#]],
     );
 }
@@ -421,8 +421,8 @@ fn a_write_that_leaves_the_same_dates_is_found_by_reading_once_more() {
     check(
         &world,
         expect![[r#"
-              1007 wanted a a2 -
-              1057 wanted a a3 -
+            1007   wanted a a2 -
+            1057   wanted a a3 -
         "#]],
     );
 }
@@ -443,7 +443,7 @@ fn a_file_that_moves_under_every_read_is_not_delivered_and_does_not_spin() {
     check(
         &world,
         expect![[r#"
-              1000 wanted a a1 -
+            1000   wanted a a1 -
         "#]],
     );
 }
