@@ -36,18 +36,23 @@ struct Version {
 }
 
 /// The agent.
-struct Demo;
+pub struct Demo;
 
 impl Guest for Demo {
     fn handle(_request: IncomingRequest, out: ResponseOutparam) {
         sleep(Duration::from_millis(5 + get_random_u64() % 16));
-        let (status, text) = if get_random_u64() % 100 < VERSION.failing_per_cent {
+        let (status, text) = if falls_below(get_random_u64(), VERSION.failing_per_cent) {
             (500, "The press is jammed.\n")
         } else {
             (200, VERSION.greeting)
         };
         answer(out, status, text);
     }
+}
+
+/// True for `per_cent` of a hundred draws.
+fn falls_below(draw: u64, per_cent: u64) -> bool {
+    draw % 100 < per_cent
 }
 
 /// Sends the whole reply. Where the caller went away, nobody is left to tell.

@@ -10,7 +10,7 @@ mod decision;
 use bindings::exports::caxton::policy::{about, strategy};
 
 /// The policy as a component: arguments in, the decision out.
-struct Standard;
+pub struct Standard;
 
 impl about::Guest for Standard {
     fn describe() -> about::Info {

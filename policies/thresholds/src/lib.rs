@@ -14,7 +14,7 @@ use bindings::exports::caxton::policy::{about, rollback};
 use settings::Settings;
 
 /// The policy as a component: arguments in, the decision out.
-struct Thresholds;
+pub struct Thresholds;
 
 impl about::Guest for Thresholds {
     fn describe() -> about::Info {

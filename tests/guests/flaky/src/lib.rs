@@ -10,7 +10,7 @@ use wasip2::random::random::get_random_u64;
 const FAILING_PER_CENT: u64 = 30;
 
 /// The agent.
-struct Flaky;
+pub struct Flaky;
 
 impl Guest for Flaky {
     fn handle(_request: IncomingRequest, out: ResponseOutparam) {

@@ -15,7 +15,7 @@ use bindings::exports::caxton::policy::{about, rollback};
 use rollback::{Answer, Blame, Verdict};
 
 /// The policy.
-struct Faulty;
+pub struct Faulty;
 
 impl about::Guest for Faulty {
     fn describe() -> about::Info {

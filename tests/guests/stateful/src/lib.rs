@@ -14,7 +14,7 @@ const FORMAT: &str = "count/1";
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
 /// The agent.
-struct Counter;
+pub struct Counter;
 
 impl health::Guest for Counter {
     fn check() -> Result<(), String> {

@@ -12,7 +12,7 @@ use bindings::exports::caxton::policy::{about, strategy};
 use strategy::{Answer, Plan, Stage, Step};
 
 /// The policy.
-struct Faulty;
+pub struct Faulty;
 
 impl about::Guest for Faulty {
     fn describe() -> about::Info {

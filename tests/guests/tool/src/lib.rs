@@ -16,7 +16,7 @@ use handler::{Failure, Message};
 static BEGUN: AtomicU64 = AtomicU64::new(0);
 
 /// The agent.
-struct Tool;
+pub struct Tool;
 
 impl health::Guest for Tool {
     fn check() -> Result<(), String> {

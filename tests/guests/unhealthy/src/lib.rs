@@ -6,7 +6,7 @@ use bindings::exports::caxton::agent::{handler, health};
 use handler::{Failure, Message};
 
 /// The agent.
-struct Unhealthy;
+pub struct Unhealthy;
 
 impl health::Guest for Unhealthy {
     fn check() -> Result<(), String> {

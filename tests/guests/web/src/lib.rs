@@ -19,7 +19,7 @@ const CHUNK: usize = 4096;
 static BEGUN: AtomicU64 = AtomicU64::new(0);
 
 /// The agent.
-struct Web;
+pub struct Web;
 
 impl Guest for Web {
     fn handle(request: IncomingRequest, out: ResponseOutparam) {
