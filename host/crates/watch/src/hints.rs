@@ -184,14 +184,15 @@ impl Ears {
         let mut followed = BTreeSet::new();
         for folder in wanted.into_iter().take(FOLDERS_MAX) {
             let known = self.folders.contains(&folder) && cfg!(not(target_os = "linux"));
-            match known
+            if known
                 || self
                     .watcher
                     .watch(&folder, RecursiveMode::NonRecursive)
                     .is_ok()
             {
-                true => drop(followed.insert(folder)),
-                false => tracing::debug!(folder = %folder.display(), "left to the rescan"),
+                followed.insert(folder);
+            } else {
+                tracing::debug!(folder = %folder.display(), "left to the rescan");
             }
         }
         self.folders = followed;

@@ -157,7 +157,8 @@ pub enum Change {
     },
     /// The directory is back. What it no longer holds gets a fresh grace time.
     DirectoryFound,
-    /// Events cannot be had; changes are found by the rescan alone. Sent once.
+    /// Events cannot be had; changes are found by the rescan alone, or later
+    /// than they should be. Sent once.
     Polling {
         /// What the system said, and what to do.
         why: String,

@@ -99,14 +99,7 @@ pub(crate) fn read(
     options: &Options,
     stop: &dyn Fn() -> bool,
 ) -> Option<Taken> {
-    let component_file = format!("{}.wasm", take.name);
-    let bytes = match read_file(&directory.join(&component_file), take.component, stop) {
-        Ok(bytes) => bytes,
-        Err(end) => return end.taken(component_file, Taken::BadComponent),
-    };
-    if (options.incomplete)(&bytes) {
-        return Some(Taken::Incomplete);
-    }
+    // The small one first: while it cannot be read, the large one need not be.
     let config_file = format!("{}.toml", take.name);
     let config = match take
         .config
@@ -121,6 +114,14 @@ pub(crate) fn read(
             file: config_file,
             at: error.valid_up_to(),
         }));
+    }
+    let component_file = format!("{}.wasm", take.name);
+    let bytes = match read_file(&directory.join(&component_file), take.component, stop) {
+        Ok(bytes) => bytes,
+        Err(end) => return end.taken(component_file, Taken::BadComponent),
+    };
+    if (options.incomplete)(&bytes) {
+        return Some(Taken::Incomplete);
     }
     Some(Taken::Whole {
         component: Content::new(bytes),

@@ -3,6 +3,8 @@
 //! Nothing here sleeps to see that something does not happen: a barrier, a further component that
 //! has to settle after everything before it, shows what was said until then.
 
+#![cfg(unix)]
+
 use std::{
     ffi::OsStr,
     fs::{self, File, OpenOptions},
@@ -16,7 +18,7 @@ use std::{
 
 use tokio::{runtime::Runtime, time::timeout};
 
-use crate::{Change, Loss, Options, Problem, StartError, Watcher};
+use crate::{CHANGES_WAITING, Change, Loss, Options, Problem, StartError, Watcher};
 
 /// How long a fact may take on a machine that is busy with other tests.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -412,6 +414,8 @@ fn a_slow_receiver_gets_the_newest_and_little_else() {
         }
         let said = bench.barrier();
         assert_eq!(said.last().map(String::as_str), Some("wanted a a200 -"));
+        // What waited in the channel, what was about to, and the newest.
+        assert!(said.len() <= CHANGES_WAITING + 2, "{said:?}");
     });
 }
 

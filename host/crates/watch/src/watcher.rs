@@ -41,7 +41,7 @@ impl Watcher {
         let mailbox = Arc::new(Mailbox::default());
         let (sender, changes) = mpsc::channel(CHANGES_WAITING);
         let thread = Thread {
-            folder: Folder::new(directory, options),
+            folder: Folder::new(&absolute, options),
             directory: absolute,
             options,
             mailbox: Arc::clone(&mailbox),
@@ -187,17 +187,18 @@ impl Thread {
         match ears.attend(listing::identity(&self.directory)) {
             Ok(()) => Ok(()),
             // It went away since; the listing says so.
-            Err(error) if matches!(error.kind, notify::ErrorKind::PathNotFound) => Ok(()),
+            Err(error) if is_missing(&error) => Ok(()),
             Err(error) => self.complain(&error),
         }
     }
 
+    /// Says once that there are no events.
     fn complain(&mut self, error: &notify::Error) -> Result<(), Stop> {
         if std::mem::replace(&mut self.complained, true) {
             return Ok(());
         }
         let why = format!(
-            "{}: file events cannot be had: {error}; changes are found by looking every {} ms: raise the limit (on Linux fs.inotify.max_user_instances and max_user_watches) and restart",
+            "{}: file events cannot be had: {error}; changes are found by looking every {} ms; if a limit was reached, raise it (on Linux fs.inotify.max_user_instances or fs.inotify.max_user_watches) and restart",
             self.directory.display(),
             self.options.rescan.as_millis(),
         );
@@ -243,5 +244,56 @@ impl Thread {
             self.sender.blocking_send(change).map_err(|_| Stop)?;
         }
         Ok(())
+    }
+}
+
+fn is_missing(error: &notify::Error) -> bool {
+    match &error.kind {
+        notify::ErrorKind::PathNotFound => true,
+        notify::ErrorKind::Io(error) => error.kind() == io::ErrorKind::NotFound,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The limits themselves cannot be reached here without taking events from everyone else.
+    #[test]
+    fn without_events_the_watcher_says_so_once_and_finds_changes_by_looking() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = Options::default();
+        let (sender, mut changes) = mpsc::channel(CHANGES_WAITING);
+        let mailbox = Arc::new(Mailbox::default());
+        let mut thread = Thread {
+            folder: Folder::new(directory.path(), options),
+            directory: directory.path().to_owned(),
+            options,
+            mailbox: Arc::clone(&mailbox),
+            sender,
+            ears: None,
+            links: Links::new(),
+            complained: false,
+        };
+        let limit = notify::Error::new(notify::ErrorKind::MaxFilesWatch);
+        for _ in 0..2 {
+            assert!(thread.complain(&limit).is_ok());
+        }
+        let began = Instant::now();
+        fs::write(directory.path().join("a.wasm"), "a1").unwrap();
+        while changes.len() < 2 {
+            assert!(thread.round(began, &Heard::default()).is_ok());
+            let wake = began + thread.folder.wake(began.elapsed());
+            assert!(mailbox.wait(Instant::now(), wake).is_some());
+        }
+        assert!(matches!(
+            changes.blocking_recv(),
+            Some(Change::Polling { .. })
+        ));
+        assert!(matches!(
+            changes.blocking_recv(),
+            Some(Change::Wanted { .. })
+        ));
     }
 }

@@ -161,12 +161,12 @@ impl Agent {
                 None
             }
             Taken::BadComponent(problem) => {
-                self.again_at = Some(now + options.rescan);
+                self.again_at = try_again(now, &problem, options);
                 self.component.condemn(problem);
                 None
             }
             Taken::BadConfig(problem) => {
-                self.again_at = Some(now + options.rescan);
+                self.again_at = try_again(now, &problem, options);
                 self.config.condemn(problem);
                 None
             }
@@ -216,10 +216,8 @@ impl Agent {
         if let Some(refusal) = config {
             self.config.decide(refusal);
         }
-        if self
-            .out_of_patience_at()
-            .is_some_and(|(at, _)| at <= looked)
-            && let Some((_, size)) = self.out_of_patience_at()
+        if let Some((at, size)) = self.out_of_patience_at()
+            && at <= looked
         {
             let (file, waited) = (component_file(name), PATIENCE);
             self.component.condemn(match size {
@@ -421,6 +419,12 @@ fn refusal(file: &str, slot: &Slot, limit: u64) -> Option<Problem> {
             why: why.clone(),
         }),
     }
+}
+
+/// When to read again what could not be read. What the system refuses it may allow later without
+/// the file looking any different; the rest stays as it is.
+fn try_again(now: Moment, problem: &Problem, options: &Options) -> Option<Moment> {
+    matches!(problem, Problem::Unreadable { .. }).then(|| now + options.rescan)
 }
 
 fn component_file(name: &str) -> String {

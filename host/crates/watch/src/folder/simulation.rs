@@ -291,7 +291,9 @@ impl World {
                     assert!(self.lost.take().is_some(), "was never lost");
                     "found".to_owned()
                 }
-                Change::Polling { .. } => unreachable!("the model knows no events"),
+                Change::Polling { .. } => {
+                    unreachable!("the model knows no events")
+                }
             };
             self.log += &format!("{:<6} {line}\n", self.now);
         }
@@ -393,7 +395,7 @@ fn happening() -> impl Strategy<Value = Happening> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Whatever happens, and whichever of it is heard, the directory and what was delivered are
     /// the same in the end, and no step on the way was one that is never allowed.
