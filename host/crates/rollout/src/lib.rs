@@ -10,25 +10,42 @@
 //! - every accepted version ends live or unloaded;
 //! - a policy proposes and this crate decides.
 
+mod agent;
+mod answers;
+mod asks;
 mod command;
+mod endings;
+mod enter;
 mod event;
+mod figures;
+mod fleet;
 mod judge;
 mod metrics;
+mod mint;
+mod moves;
 mod names;
 mod notice;
 mod order;
+mod orders;
 mod policy;
+mod reload;
 mod result;
+mod series;
 mod settings;
+mod show;
 mod status;
+mod ticks;
+mod versions;
 mod view;
 
 pub use command::{Command, PolicyCall};
 pub use event::{Content, Event, HealthOutcome, Measure, Settings, Ticket};
+pub use fleet::{Fleet, FleetSettings};
 pub use judge::{Judgement, combine};
 pub use notice::{Happened, Notice};
 pub use order::{Order, OrderError};
 pub use result::{Evidence, HotReloadResult};
+pub use series::MAX_WINDOWS;
 pub use status::HotReloadStatus;
 pub use view::{
     AgentState, AgentView, Attention, QuarantineView, ReloadView, VerdictView, VersionView,

@@ -1,0 +1,306 @@
+//! One agent: its three pointers, its versions, the reload that goes on, and what is remembered of earlier ones.
+//!
+//! Each event becomes facts (`answers`, `ticks`, `orders`); [`Agent::advance`] then makes the moves that are due
+//! (`moves` decides, `enter` carries out), sends the questions that are due, and drops what nobody needs.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::endings::Endings;
+use crate::mint::Cx;
+use crate::moves::{Ended, Move};
+use crate::reload::{Progress, Reload};
+use crate::series::Recent;
+use crate::versions::Versions;
+use crate::{
+    AgentName, Command, Content, Event, Happened, HotReloadResult, Identity, Moment, Outcome,
+    Settings, Version, VersionNumber,
+};
+
+/// How many results an agent keeps: what a person scrolls through, and more than the 16 that policies see.
+pub(crate) const MAX_HISTORY: usize = 50;
+
+/// More moves than one event can lead to; beyond it the rules of `moves` would go round in circles.
+const MAX_MOVES: usize = 32;
+
+/// How long the contents of a removed agent are kept, in case its file comes back.
+const REMEMBER_REMOVED: Duration = Duration::from_secs(60 * 60);
+
+/// What the directory asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    pub(crate) content: Content,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) since: Moment,
+}
+
+/// An earlier reload.
+#[derive(Debug, Clone)]
+pub(crate) struct Past {
+    pub(crate) result: HotReloadResult,
+    pub(crate) version: Version,
+    pub(crate) outcome: Outcome,
+}
+
+/// One agent.
+#[derive(Debug, Clone)]
+pub(crate) struct Agent {
+    pub(crate) name: AgentName,
+    /// The number of the next version; none at the end of the range.
+    pub(crate) next: Option<VersionNumber>,
+    pub(crate) versions: Versions,
+    pub(crate) wanted: Option<Wanted>,
+    pub(crate) serving: Option<VersionNumber>,
+    pub(crate) permanent: Option<VersionNumber>,
+    /// The version before the permanent one, compiled until then.
+    pub(crate) warm: Option<(VersionNumber, Moment)>,
+    /// Versions that were permanent and can be gone back to, the last one first.
+    pub(crate) kept: Vec<VersionNumber>,
+    pub(crate) reload: Option<Reload>,
+    pub(crate) endings: Endings,
+    /// Newest first.
+    pub(crate) history: VecDeque<Past>,
+    pub(crate) recent: Recent,
+    pub(crate) removed_at: Option<Moment>,
+    /// Contents that are held outside for this agent.
+    pub(crate) contents: BTreeSet<Identity>,
+    pub(crate) last_error: Option<String>,
+    /// The content that was last told not to come in.
+    pub(crate) told_diverged: Option<Identity>,
+    pub(crate) seen_at: Moment,
+}
+
+impl Agent {
+    pub(crate) fn new(name: AgentName) -> Self {
+        Self {
+            name,
+            next: Some(VersionNumber::FIRST),
+            versions: Versions::default(),
+            wanted: None,
+            serving: None,
+            permanent: None,
+            warm: None,
+            kept: Vec::new(),
+            reload: None,
+            endings: Endings::default(),
+            history: VecDeque::new(),
+            recent: Recent::default(),
+            removed_at: None,
+            contents: BTreeSet::new(),
+            last_error: None,
+            told_diverged: None,
+            seen_at: Moment::default(),
+        }
+    }
+
+    /// Takes in one event and does what follows from it.
+    pub(crate) fn step(&mut self, cx: &mut Cx<'_>, event: Event) {
+        self.pass_time(cx);
+        let moves = match event {
+            Event::Time => Vec::new(),
+            Event::Wanted {
+                content, settings, ..
+            } => self.want(cx, content, settings),
+            Event::Removed { .. } => self.remove(cx),
+            Event::Measured {
+                start,
+                end,
+                versions,
+                ..
+            } => self.measure(cx, start, end, &versions),
+            Event::Judged {
+                ticket,
+                rollback,
+                strategy,
+                ..
+            } => self.judged(cx, ticket, rollback, strategy),
+            Event::Monitored {
+                ticket, rollback, ..
+            } => self.monitored(cx, ticket, rollback),
+            answer => self.answer(cx, answer),
+        };
+        self.advance(cx, moves);
+    }
+
+    /// What has to happen with time before anything else: standing still, and calls that drain for too long.
+    pub(crate) fn pass_time(&mut self, cx: &mut Cx<'_>) {
+        let passed = cx.now.since(self.seen_at);
+        self.seen_at = cx.now;
+        if let Some(reload) = self.reload.as_mut().filter(|reload| reload.stands_still()) {
+            reload.progress_at = reload.progress_at.after(passed);
+        }
+        self.versions.keep_time(cx);
+        if self.warm.is_some_and(|(_, until)| until <= cx.now) {
+            self.warm = None;
+        }
+    }
+
+    /// Makes the given moves, then those that are due: the one place that calls [`Agent::enter`].
+    pub(crate) fn advance(&mut self, cx: &mut Cx<'_>, first: Vec<Move>) {
+        let mut first = first.into_iter();
+        for _ in 0..MAX_MOVES {
+            let Some(due) = first.next().or_else(|| self.decide(cx.now)) else {
+                break;
+            };
+            self.enter(cx, due);
+        }
+        debug_assert!(
+            self.decide(cx.now).is_none(),
+            "{}: moves go round in circles",
+            self.name
+        );
+        self.ask(cx);
+        self.tell_diverged(cx);
+        self.drop_unneeded(cx);
+    }
+
+    fn want(&mut self, cx: &mut Cx<'_>, content: Content, settings: Arc<Settings>) -> Vec<Move> {
+        let same = self
+            .wanted
+            .as_ref()
+            .is_some_and(|w| w.content.identity == content.identity);
+        let since = match &self.wanted {
+            Some(wanted) if same => wanted.since,
+            _ => cx.now,
+        };
+        self.wanted = Some(Wanted {
+            content,
+            settings,
+            since,
+        });
+        self.contents.insert(content.identity);
+        self.removed_at = None;
+        Vec::new()
+    }
+
+    /// The file is gone: whatever goes on ends, and what serves drains.
+    fn remove(&mut self, cx: &mut Cx<'_>) -> Vec<Move> {
+        let Some(wanted) = self.wanted.take() else {
+            return Vec::new();
+        };
+        self.removed_at = Some(cx.now);
+        let reason = "the file was removed".to_owned();
+        let end = self.reload.as_ref().map(|reload| match reload.progress {
+            Progress::Returning(_) => Move::Fail {
+                error: reason,
+                hosts_fault: false,
+            },
+            Progress::Unproven { .. } => Move::Disarm {
+                evidence: None,
+                reason,
+            },
+            _ => Move::Cancel {
+                why: Ended::Removed,
+                reason,
+            },
+        });
+        let mut moves: Vec<Move> = end.into_iter().collect();
+        moves.push(Move::Stop {
+            drain: wanted.settings.reload.drain_timeout,
+        });
+        moves
+    }
+
+    fn tell_diverged(&mut self, cx: &mut Cx<'_>) {
+        let diverged = self.diverged(cx.now);
+        let identity = diverged.as_ref().map(|(identity, _)| *identity);
+        if identity == self.told_diverged {
+            return;
+        }
+        self.told_diverged = identity;
+        if let Some((identity, reason)) = diverged {
+            cx.tell(None, Happened::Diverged { identity, reason });
+        }
+    }
+
+    /// What the directory asks for and why it does not come in; none where it does.
+    pub(crate) fn diverged(&self, now: Moment) -> Option<(Identity, String)> {
+        let identity = self.wanted.as_ref()?.content.identity;
+        let coming = self
+            .reload
+            .as_ref()
+            .filter(|reload| reload.content.identity == identity);
+        let blocked = coming
+            .is_none()
+            .then(|| self.endings.blocking(now, &identity))
+            .flatten()?;
+        Some((identity, blocked.reason.clone()))
+    }
+
+    fn drop_unneeded(&mut self, cx: &mut Cx<'_>) {
+        let gone = self
+            .removed_at
+            .is_some_and(|at| at.after(REMEMBER_REMOVED) <= cx.now);
+        if gone {
+            self.kept.clear();
+            self.endings.forget_all();
+        }
+        let needed = self.needed();
+        self.versions
+            .sweep(cx, |number| needed.contains(&number), &self.kept);
+        let wanted = self.wanted.as_ref().map(|wanted| wanted.content.identity);
+        let held = self
+            .versions
+            .records
+            .values()
+            .map(|record| record.content.identity);
+        let held: BTreeSet<Identity> = held.chain(wanted).collect();
+        for identity in std::mem::replace(&mut self.contents, held.clone()) {
+            if !held.contains(&identity) {
+                let agent = self.name.clone();
+                cx.command(Command::Forget { agent, identity });
+            }
+        }
+    }
+
+    /// The versions that have to stay live.
+    fn needed(&self) -> BTreeSet<VersionNumber> {
+        let mut needed = BTreeSet::new();
+        needed.extend(self.serving);
+        needed.extend(self.permanent);
+        needed.extend(self.warm.map(|(number, _)| number));
+        if let Some(reload) = &self.reload {
+            needed.insert(reload.number);
+            needed.extend(reload.stable);
+            if let Progress::Returning(back) = &reload.progress {
+                needed.insert(back.target);
+            }
+        }
+        needed
+    }
+
+    /// When something is due without any event; always after `now`.
+    pub(crate) fn next_wakeup(&self, now: Moment) -> Option<Moment> {
+        let forget = self.removed_at.map(|at| at.after(REMEMBER_REMOVED));
+        let again = self
+            .wanted
+            .as_ref()
+            .and_then(|w| self.endings.again_at(&w.content.identity));
+        let warm = self.warm.map(|(_, until)| until);
+        let own = [forget, again, warm].into_iter().flatten();
+        let reload = self.reload.iter().flat_map(Reload::due);
+        own.chain(reload)
+            .chain(self.versions.due())
+            .filter(|due| *due > now)
+            .min()
+    }
+}
+
+impl Reload {
+    fn due(&self) -> impl Iterator<Item = Moment> {
+        let asked = match &self.progress {
+            Progress::Pending { pinned: asking } | Progress::Starting { planned: asking } => {
+                asking.due()
+            }
+            Progress::Returning(back) => Some(back.until),
+            Progress::Unproven { until } => Some(*until),
+            Progress::Baking => Some(self.bake_end()),
+            Progress::Preparing => None,
+        };
+        let starting = matches!(self.progress, Progress::Starting { .. });
+        let warm = self.warm_at().filter(|_| starting);
+        let check = self.checks_health().then(|| self.check_due());
+        [asked, warm, check, self.deadline()].into_iter().flatten()
+    }
+}

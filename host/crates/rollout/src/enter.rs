@@ -1,0 +1,563 @@
+//! The one function that changes where a reload stands, and what each move does.
+
+use std::sync::Arc;
+
+use crate::agent::{Agent, MAX_HISTORY, Past};
+use crate::endings::Aside;
+use crate::mint::Cx;
+use crate::moves::{Ended, Move};
+use crate::reload::{
+    ARMED, Asking, Back, By, Checks, Judge, Progress, Pushed, Reload, Return, Streak,
+};
+use crate::versions::{Life, Record, described};
+use crate::{
+    Blame, Command, Content, Evidence, Happened, HotReloadId, HotReloadResult, HotReloadStatus,
+    Moment, Outcome, Plan, PolicyMode, Settings, Strategy, VersionNumber,
+};
+
+/// Where a move leads.
+enum Next {
+    /// The reload stands here now.
+    At(Progress),
+    /// There is no reload any more.
+    Over,
+    /// The move was not about a reload.
+    Same,
+}
+
+impl Agent {
+    /// Carries out one move. Nothing else changes where a reload stands.
+    pub(crate) fn enter(&mut self, cx: &mut Cx<'_>, due: Move) {
+        if matches!(due, Move::GoBack { .. }) && self.reload.is_none() {
+            self.reload = self.reopened(cx);
+        }
+        let id = self.reload.as_ref().map(|reload| reload.id);
+        let before = self.reload.as_ref().map(|reload| reload.progress.status());
+        if let (Some(from), Some(to)) = (before, due.status()) {
+            debug_assert!(
+                from.may_become(to),
+                "{}: {from:?} to {to:?} by {due:?}",
+                self.name
+            );
+            cx.tell(
+                id,
+                Happened::StatusChanged {
+                    from,
+                    to,
+                    reason: due.reason(),
+                },
+            );
+        }
+        let next = match due {
+            Move::Begin { existing } => self.begin(cx, existing),
+            Move::Prepare => self.prepare(cx),
+            Move::Start => self.start(cx),
+            Move::Swap => self.swap(cx),
+            Move::Complete(evidence) => self.complete(cx, evidence),
+            Move::Disarm { evidence, reason } => self.disarm(cx, evidence, reason),
+            Move::Fail { error, hosts_fault } => self.fail(cx, error, hosts_fault),
+            Move::Cancel { why, reason } => self.cancel(cx, why, reason),
+            Move::GoBack { target, why } => self.go_back(cx, target, why),
+            Move::Arrive => self.arrive(cx),
+            Move::Home => self.home(cx),
+            Move::Stop { drain } => self.stop(cx, drain),
+        };
+        match (next, self.reload.as_mut()) {
+            (Next::At(progress), Some(reload)) => {
+                reload.progress = progress;
+                reload.since = cx.now;
+                reload.progress_at = cx.now;
+            }
+            (Next::Over, Some(reload)) => {
+                let (agent, reload, pinned) = (self.name.clone(), reload.id, reload.has_pins);
+                self.reload = None;
+                if pinned {
+                    cx.command(Command::Unpin { agent, reload });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn begin(&mut self, cx: &mut Cx<'_>, existing: Option<VersionNumber>) -> Next {
+        let Some(wanted) = self.wanted.clone() else {
+            return Next::Same;
+        };
+        let id = cx.reload_id();
+        let (number, content) = match existing.and_then(|n| Some((n, self.versions.content(n)?))) {
+            Some(known) => known,
+            None => {
+                let content = wanted.content;
+                let Some(number) = self.next else {
+                    let reason = "the agent has used up its version numbers".to_owned();
+                    self.endings
+                        .put(cx.now, content.identity, Aside::Ended, reason);
+                    return Next::Same;
+                };
+                self.next = number.next();
+                self.versions.records.insert(
+                    number,
+                    Record {
+                        content,
+                        life: Life::Cold,
+                        reload: id,
+                    },
+                );
+                (number, content)
+            }
+        };
+        if let Some(record) = self.versions.records.get_mut(&number) {
+            record.reload = id;
+        }
+        self.endings.release(&content.identity);
+        let mut reload = Reload::new(cx, id, number, content, wanted.settings);
+        reload.stable = self.permanent;
+        reload.serves_already = existing.is_some();
+        reload.baseline = self.recent.baseline();
+        reload.take_policies();
+        let identity = content.identity;
+        cx.tell(
+            Some(id),
+            Happened::ReloadStarted {
+                from: self.permanent,
+                to: number,
+                identity,
+            },
+        );
+        if reload.is_first() {
+            reload.progress = Progress::Pending {
+                pinned: Asking::Done,
+            };
+        }
+        let progress = reload.progress.clone();
+        self.reload = Some(reload);
+        Next::At(progress)
+    }
+
+    fn prepare(&mut self, cx: &mut Cx<'_>) -> Next {
+        let number = self.reload.as_ref().map(|reload| reload.number);
+        if let Some(number) = number.filter(|number| !self.versions.is_ready(*number)) {
+            self.versions.prepare(cx, number);
+        }
+        Next::At(Progress::Preparing)
+    }
+
+    fn start(&mut self, cx: &mut Cx<'_>) -> Next {
+        let Some(reload) = self.reload.as_mut() else {
+            return Next::Same;
+        };
+        reload.checks.next_at = cx.now;
+        let planned = if reload.is_first() {
+            Asking::Done
+        } else {
+            Asking::Due
+        };
+        if reload.is_first() {
+            reload.plan = Some(reload.configured());
+        }
+        Next::At(Progress::Starting { planned })
+    }
+
+    fn swap(&mut self, cx: &mut Cx<'_>) -> Next {
+        let Some(reload) = self.reload.as_mut() else {
+            return Next::Same;
+        };
+        if reload.plan.is_none() {
+            // An operator pushed it past a strategy policy that does not answer.
+            reload.plan = Some(reload.configured());
+        }
+        reload.has_slot = false;
+        let (number, strategy, drain) = (reload.number, reload.strategy(), reload.drain());
+        let cut = strategy == Strategy::Immediate;
+        let cause = Some(reload.id);
+        let old = self.route(cx, Some(number), cause);
+        match old {
+            Some(old) if cut => self.versions.cut(cx, old, cause),
+            Some(old) => self.versions.drain(cx, old, drain, cause),
+            None => {}
+        }
+        Next::At(Progress::Baking)
+    }
+
+    /// Stores the pointer; answers with the version that served before and does not any more.
+    fn route(
+        &mut self,
+        cx: &mut Cx<'_>,
+        to: Option<VersionNumber>,
+        cause: Option<HotReloadId>,
+    ) -> Option<VersionNumber> {
+        if self.serving == to {
+            return None;
+        }
+        let from = std::mem::replace(&mut self.serving, to);
+        if let Some(number) = to {
+            debug_assert!(
+                self.versions.is_ready(number),
+                "{}: {number} is not ready",
+                self.name
+            );
+            self.versions.serves(number);
+        }
+        let agent = self.name.clone();
+        cx.command(Command::Route { agent, serving: to });
+        cx.tell(cause, Happened::Swapped { from, to });
+        from
+    }
+
+    fn complete(&mut self, cx: &mut Cx<'_>, evidence: Evidence) -> Next {
+        let Some(reload) = self.reload.as_mut() else {
+            return Next::Same;
+        };
+        reload.evidence = evidence;
+        let (id, number, identity) = (reload.id, reload.number, reload.content.identity);
+        let preserve = usize::from(reload.settings.rollback.preserve_versions);
+        let keep = reload
+            .plan
+            .as_ref()
+            .map(|plan| cx.now.after(plan.keep_previous));
+        let old = self.permanent.replace(number).filter(|old| *old != number);
+        self.kept.retain(|kept| *kept != number);
+        if let Some(old) = old {
+            self.kept.insert(0, old);
+            self.warm = keep.map(|until| (old, until));
+        }
+        self.kept.truncate(preserve);
+        self.recent.clear();
+        self.endings.clear(&identity);
+        cx.tell(Some(id), Happened::Completed { number, evidence });
+        self.finish(cx, HotReloadStatus::Completed, Outcome::Completed, None);
+        match evidence {
+            Evidence::Insufficient => Next::At(Progress::Unproven {
+                until: cx.now.after(ARMED),
+            }),
+            _ => Next::Over,
+        }
+    }
+
+    fn disarm(&mut self, cx: &mut Cx<'_>, evidence: Option<Evidence>, reason: String) -> Next {
+        let Some(reload) = self.reload.as_ref() else {
+            return Next::Same;
+        };
+        let (id, number) = (reload.id, reload.number);
+        cx.tell(Some(id), Happened::Disarmed { number, reason });
+        if let Some(evidence) = evidence {
+            self.amend(cx, id, |result| result.evidence = evidence);
+        }
+        Next::Over
+    }
+
+    fn fail(&mut self, cx: &mut Cx<'_>, error: String, hosts_fault: bool) -> Next {
+        let Some(reload) = self.reload.as_ref() else {
+            return Next::Same;
+        };
+        self.last_error = Some(error.clone());
+        if reload.progress.is_before_swap() {
+            let aside = if hosts_fault {
+                Aside::HostsFault
+            } else {
+                Aside::Ended
+            };
+            self.put_aside(cx, aside, error.clone());
+            if self.reload.as_ref().map(|reload| reload.number) == self.serving {
+                self.home(cx);
+            }
+        }
+        self.finish(cx, HotReloadStatus::Failed, Outcome::Failed, Some(error));
+        Next::Over
+    }
+
+    fn cancel(&mut self, cx: &mut Cx<'_>, why: Ended, reason: String) -> Next {
+        let aside = match why {
+            Ended::Superseded | Ended::FileBack | Ended::Removed => None,
+            Ended::Operator => Some(Aside::Ended),
+            Ended::Deadline => Some(Aside::Blameless),
+        };
+        if let Some(aside) = aside {
+            self.put_aside(cx, aside, reason.clone());
+            self.home(cx);
+        }
+        let outcome = match why {
+            Ended::Superseded => Outcome::Superseded,
+            _ => Outcome::Cancelled,
+        };
+        self.finish(cx, HotReloadStatus::Cancelled, outcome, Some(reason));
+        Next::Over
+    }
+
+    fn go_back(&mut self, cx: &mut Cx<'_>, target: VersionNumber, why: Back) -> Next {
+        let Some(reload) = self.reload.as_mut() else {
+            return Next::Same;
+        };
+        reload.judging = None;
+        reload.has_slot = false;
+        let (bad, wait) = (reload.number, reload.settings.rollback.timeout);
+        if !self.versions.is_ready(target) {
+            self.versions.prepare(cx, target);
+        }
+        let until = cx.now.after(wait);
+        Next::At(Progress::Returning(Return {
+            target,
+            bad,
+            why,
+            until,
+        }))
+    }
+
+    fn arrive(&mut self, cx: &mut Cx<'_>) -> Next {
+        let Some(reload) = self.reload.as_ref() else {
+            return Next::Same;
+        };
+        let Progress::Returning(back) = reload.progress.clone() else {
+            return Next::Same;
+        };
+        let (drain, cause) = (reload.drain(), Some(reload.id));
+        if let Some(old) = self.route(cx, Some(back.target), cause) {
+            self.versions.drain(cx, old, drain, cause);
+        }
+        if self.permanent == Some(back.bad) {
+            self.permanent = Some(back.target);
+            self.kept
+                .retain(|kept| *kept != back.target && *kept != back.bad);
+            self.warm = None;
+            self.recent.clear();
+        }
+        let blame = match back.why.by {
+            By::Verdict(blame) => Some(blame),
+            _ => None,
+        };
+        let (from, to, reason) = (back.bad, back.target, back.why.reason.clone());
+        self.last_error = Some(reason.clone());
+        cx.tell(
+            cause,
+            Happened::RolledBack {
+                from,
+                to,
+                reason: reason.clone(),
+                blame,
+            },
+        );
+        match back.why.by {
+            By::Verdict(Blame::Candidate | Blame::Unknown) | By::Operator => {
+                self.put_aside(cx, Aside::Quarantined, reason.clone());
+            }
+            By::Verdict(Blame::Environment) | By::Unproven => {
+                self.put_aside(cx, Aside::Blameless, reason.clone());
+            }
+            By::File => {}
+        }
+        self.finish(
+            cx,
+            HotReloadStatus::RolledBack,
+            Outcome::RolledBack,
+            Some(reason),
+        );
+        Next::Over
+    }
+
+    /// The permanent version serves again, where another one does.
+    fn home(&mut self, cx: &mut Cx<'_>) -> Next {
+        let drain = self.reload.as_ref().map(Reload::drain);
+        let wanted = self
+            .wanted
+            .as_ref()
+            .map(|wanted| wanted.settings.reload.drain_timeout);
+        let cause = self.reload.as_ref().map(|reload| reload.id);
+        if self.permanent.is_some()
+            && let Some(old) = self.route(cx, self.permanent, cause)
+        {
+            self.versions
+                .drain(cx, old, drain.or(wanted).unwrap_or_default(), cause);
+        }
+        Next::Same
+    }
+
+    fn stop(&mut self, cx: &mut Cx<'_>, drain: std::time::Duration) -> Next {
+        if let Some(old) = self.route(cx, None, None) {
+            self.versions.drain(cx, old, drain, None);
+        }
+        if let Some(old) = self.permanent.take() {
+            self.kept.insert(0, old);
+        }
+        self.warm = None;
+        self.recent.clear();
+        cx.tell(None, Happened::Stopped);
+        Next::Same
+    }
+
+    fn put_aside(&mut self, cx: &mut Cx<'_>, aside: Aside, reason: String) {
+        let Some(reload) = self.reload.as_ref() else {
+            return;
+        };
+        let (id, identity) = (reload.id, reload.content.identity);
+        self.endings.put(cx.now, identity, aside, reason.clone());
+        let again = self.endings.again_at(&identity);
+        let again_in_ms = again.map(|again| again.0.saturating_sub(cx.now.0));
+        let told = match aside {
+            Aside::Quarantined => Happened::Quarantined { identity, reason },
+            _ => Happened::SetAside {
+                identity,
+                reason,
+                again_in_ms,
+            },
+        };
+        cx.tell(Some(id), told);
+    }
+
+    /// Writes the reload's result, in place of an earlier one of the same reload.
+    fn finish(
+        &mut self,
+        cx: &mut Cx<'_>,
+        status: HotReloadStatus,
+        outcome: Outcome,
+        reason: Option<String>,
+    ) {
+        let Some(reload) = self.reload.as_ref() else {
+            return;
+        };
+        let back = match &reload.progress {
+            Progress::Returning(back) if status == HotReloadStatus::RolledBack => Some(back),
+            _ => None,
+        };
+        let (from, to) = match back {
+            Some(back) => (Some(back.bad), Some(back.target)),
+            None => (reload.stable, Some(reload.number)),
+        };
+        let (rollback_reason, error) = if back.is_some() {
+            (reason, None)
+        } else {
+            (None, reason)
+        };
+        let result = HotReloadResult {
+            id: reload.id,
+            status,
+            strategy: reload.strategy(),
+            from,
+            to,
+            started_at: reload.started,
+            completed_at: cx.now,
+            rollback_reason,
+            error,
+            evidence: reload.evidence,
+            metrics: reload.metrics(),
+            state: None,
+            lost_requests: reload.lost,
+        };
+        let version = described(reload.number, &reload.content);
+        self.history.retain(|past| past.result.id != result.id);
+        self.history.push_front(Past {
+            result: result.clone(),
+            version,
+            outcome,
+        });
+        self.history.truncate(MAX_HISTORY);
+        cx.command(Command::Finished {
+            agent: self.name.clone(),
+            result,
+        });
+    }
+
+    /// Changes a result that was already given out.
+    pub(crate) fn amend(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: HotReloadId,
+        change: impl FnOnce(&mut HotReloadResult),
+    ) {
+        if let Some(past) = self.history.iter_mut().find(|past| past.result.id == id) {
+            change(&mut past.result);
+            let result = past.result.clone();
+            cx.command(Command::Finished {
+                agent: self.name.clone(),
+                result,
+            });
+        }
+    }
+
+    /// The reload that brought in the permanent version, as it was when it completed.
+    fn reopened(&self, cx: &mut Cx<'_>) -> Option<Reload> {
+        let number = self.permanent?;
+        let record = self.versions.records.get(&number)?;
+        let settings = self.wanted.as_ref().map(|wanted| wanted.settings.clone());
+        let settings = settings.unwrap_or_default();
+        let mut reload = Reload::new(cx, record.reload, number, record.content, settings);
+        reload.progress = Progress::Unproven { until: cx.now };
+        let past = self
+            .history
+            .iter()
+            .find(|past| past.result.id == record.reload);
+        if let Some(Past { result, .. }) = past {
+            reload.stable = result.from;
+            reload.started = result.started_at;
+            reload.evidence = result.evidence;
+            reload.lost = result.lost_requests;
+            reload.earlier = Some(result.metrics.clone());
+            reload.plan = Some(Plan {
+                strategy: result.strategy,
+                ..reload.configured()
+            });
+        }
+        Some(reload)
+    }
+}
+
+impl Reload {
+    fn new(
+        cx: &mut Cx<'_>,
+        id: HotReloadId,
+        number: VersionNumber,
+        content: Content,
+        settings: Arc<Settings>,
+    ) -> Self {
+        Self {
+            id,
+            number,
+            content,
+            stable: None,
+            seed: cx.seed(),
+            started: cx.now,
+            since: cx.now,
+            progress_at: cx.now,
+            progress: Progress::Pending {
+                pinned: Asking::Due,
+            },
+            has_slot: false,
+            has_pins: false,
+            told_waiting: false,
+            serves_already: false,
+            paused: false,
+            pushed: Pushed::No,
+            plan: None,
+            plan_faults: 0,
+            held: None,
+            promoted: false,
+            strategy: Judge::new(PolicyMode::Enforce, settings.reload.policy_settings.clone()),
+            strategy_again_at: Moment::default(),
+            judges: std::collections::BTreeMap::new(),
+            judging: None,
+            monitoring: None,
+            round: None,
+            checks: Checks::default(),
+            streak: Streak::default(),
+            series: crate::series::Series::default(),
+            figures: crate::figures::Figures::default(),
+            baseline: None,
+            earlier: None,
+            evidence: Evidence::None,
+            lost: 0,
+            settings,
+        }
+    }
+
+    /// The rollback policies that are asked in this reload.
+    fn take_policies(&mut self) {
+        if !self.is_judged() {
+            return;
+        }
+        for policy in &self.settings.rollback.policies {
+            if policy.mode != PolicyMode::Off {
+                let judge = Judge::new(policy.mode, policy.settings.clone());
+                self.judges.entry(policy.name.clone()).or_insert(judge);
+            }
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! The moves that a reload can make, and which of them is due. Deciding changes nothing: see `enter` for what does.
+
+use std::time::Duration;
+
+use crate::agent::Agent;
+use crate::reload::{Asking, Back, By, Progress, Pushed, Reload};
+use crate::{
+    Blame, Evidence, HotReloadStatus, Judgement, Moment, OnInconclusive, OnUnproven, VersionNumber,
+};
+
+/// How many versions of one agent are live at most before a newer one waits for older ones to end: room for those that
+/// serve, listen and come in, and for a few whose last calls are long.
+pub(crate) const MAX_GENERATIONS: usize = 8;
+
+/// The built-in guard goes back after so many calls that all failed.
+const GUARD_CALLS: u64 = 10;
+
+/// The name of the policy with which nothing but an operator goes back.
+const MANUAL: &str = "manual";
+
+/// One step in the life of a reload.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Move {
+    /// A reload begins: with a new version, or with one that serves and was never judged to its end.
+    Begin { existing: Option<VersionNumber> },
+    /// The candidate is brought up.
+    Prepare,
+    /// The candidate is ready: its health is watched.
+    Start,
+    /// New requests go to the candidate.
+    Swap,
+    /// The candidate is permanent.
+    Complete(Evidence),
+    /// The completed candidate is watched no more.
+    Disarm {
+        evidence: Option<Evidence>,
+        reason: String,
+    },
+    /// It came to nothing.
+    Fail { error: String, hosts_fault: bool },
+    /// It is ended, by nobody's fault.
+    Cancel { why: Ended, reason: String },
+    /// Traffic is to go back.
+    GoBack { target: VersionNumber, why: Back },
+    /// The target is ready: traffic goes back.
+    Arrive,
+    /// The permanent version serves again, in place of one that no reload is about.
+    Home,
+    /// Nothing serves any more; what runs may end by itself for so long.
+    Stop { drain: Duration },
+}
+
+/// Why a reload is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// A newer content took its place.
+    Superseded,
+    /// The permanent version's content is in the directory again.
+    FileBack,
+    /// An operator said so.
+    Operator,
+    /// The file is gone.
+    Removed,
+    /// It made no progress for too long.
+    Deadline,
+}
+
+impl Move {
+    /// The status that a reload has after it; none for moves that leave it as it is.
+    pub(crate) fn status(&self) -> Option<HotReloadStatus> {
+        match self {
+            Self::Begin { .. } => Some(HotReloadStatus::Pending),
+            Self::Prepare => Some(HotReloadStatus::Preparing),
+            Self::Start => Some(HotReloadStatus::Starting),
+            Self::Swap => Some(HotReloadStatus::InProgress),
+            Self::Complete(_) => Some(HotReloadStatus::Completed),
+            Self::Fail { .. } => Some(HotReloadStatus::Failed),
+            Self::Cancel { .. } => Some(HotReloadStatus::Cancelled),
+            Self::GoBack { .. } => Some(HotReloadStatus::RollingBack),
+            Self::Arrive => Some(HotReloadStatus::RolledBack),
+            Self::Disarm { .. } | Self::Home | Self::Stop { .. } => None,
+        }
+    }
+
+    /// What is told beside the status.
+    pub(crate) fn reason(&self) -> Option<String> {
+        match self {
+            Self::Fail { error, .. } => Some(error.clone()),
+            Self::Cancel { reason, .. } => Some(reason.clone()),
+            Self::GoBack { why, .. } => Some(why.reason.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl Agent {
+    /// The move that is due, from all that is known. None: wait for an event.
+    pub(crate) fn decide(&self, now: Moment) -> Option<Move> {
+        let Some(reload) = &self.reload else {
+            return self.decide_idle(now);
+        };
+        match &reload.progress {
+            Progress::Returning(back) if self.versions.is_ready(back.target) => Some(Move::Arrive),
+            Progress::Returning(back) => (back.until <= now).then(|| Move::Fail {
+                error: format!(
+                    "version {} was not ready in time to go back to",
+                    back.target
+                ),
+                hosts_fault: false,
+            }),
+            _ => self
+                .superseded(now, reload)
+                .or_else(|| match &reload.progress {
+                    Progress::Pending { pinned } => self.decide_pending(reload, pinned),
+                    Progress::Preparing => self.decide_preparing(now, reload),
+                    Progress::Starting { planned } => decide_starting(now, reload, planned),
+                    Progress::Baking => decide_baking(now, reload),
+                    Progress::Unproven { until } => self.decide_unproven(now, reload, *until),
+                    Progress::Returning(_) => None,
+                }),
+        }
+    }
+
+    fn decide_idle(&self, now: Moment) -> Option<Move> {
+        let wanted = &self.wanted.as_ref()?.content;
+        let unsettled = self.serving.filter(|_| self.serving != self.permanent);
+        if self.versions.is(self.permanent, wanted) {
+            return unsettled.map(|_| Move::Home);
+        }
+        // A version that serves without ever having been judged to its end: its successor came to nothing.
+        let again = unsettled
+            .filter(|number| self.versions.is(Some(*number), wanted) || self.is_blocked(now));
+        match again {
+            Some(number) => Some(Move::Begin {
+                existing: Some(number),
+            }),
+            None => (!self.is_blocked(now)).then_some(Move::Begin { existing: None }),
+        }
+    }
+
+    /// Whether what is wanted was quarantined or set aside.
+    pub(crate) fn is_blocked(&self, now: Moment) -> bool {
+        let wanted = self.wanted.as_ref().map(|wanted| wanted.content.identity);
+        wanted.is_some_and(|identity| self.endings.blocking(now, &identity).is_some())
+    }
+
+    /// Whether the directory asks for something else than the reload brings.
+    fn superseded(&self, now: Moment, reload: &Reload) -> Option<Move> {
+        let wanted = &self.wanted.as_ref()?.content;
+        if wanted.identity == reload.content.identity {
+            return None;
+        }
+        if matches!(reload.progress, Progress::Unproven { .. }) {
+            let reason = "a newer version comes in".to_owned();
+            return (!self.is_blocked(now)).then_some(Move::Disarm {
+                evidence: None,
+                reason,
+            });
+        }
+        if self.versions.is(self.permanent, wanted) {
+            let reason = "the content that was permanent is in the directory again".to_owned();
+            return Some(match (&reload.progress, self.permanent) {
+                (Progress::Baking, Some(target)) => Move::GoBack {
+                    target,
+                    why: Back {
+                        by: By::File,
+                        reason,
+                    },
+                },
+                _ => Move::Cancel {
+                    why: Ended::FileBack,
+                    reason,
+                },
+            });
+        }
+        let reason = "superseded by a newer version".to_owned();
+        (!self.is_blocked(now)).then_some(Move::Cancel {
+            why: Ended::Superseded,
+            reason,
+        })
+    }
+
+    fn decide_pending(&self, reload: &Reload, pinned: &Asking) -> Option<Move> {
+        let pinned = *pinned == Asking::Done || reload.pushed > Pushed::No;
+        let ready = self.versions.is_ready(reload.number);
+        let turn = ready || (reload.has_slot && self.has_room());
+        (pinned && turn).then_some(Move::Prepare)
+    }
+
+    /// Whether one version more may live beside those that do.
+    pub(crate) fn has_room(&self) -> bool {
+        self.versions.live().count() < MAX_GENERATIONS
+    }
+
+    fn decide_preparing(&self, now: Moment, reload: &Reload) -> Option<Move> {
+        if self.versions.is_ready(reload.number) {
+            return Some(Move::Start);
+        }
+        let late = reload.deadline().is_some_and(|deadline| deadline <= now);
+        // What is not ready cannot be promoted, whatever `on_inconclusive` says.
+        let hold = reload.settings.reload.on_inconclusive == OnInconclusive::Hold;
+        (late && !hold).then(|| no_progress(reload))
+    }
+
+    fn decide_unproven(&self, now: Moment, reload: &Reload, until: Moment) -> Option<Move> {
+        if guard_fires(reload) {
+            return Some(go_back_by_guard(reload));
+        }
+        let proven = reload
+            .round
+            .as_ref()
+            .is_some_and(|round| round.judgement.fit());
+        if proven {
+            let reason = "enough evidence came in".to_owned();
+            return Some(Move::Disarm {
+                evidence: Some(Evidence::Sufficient),
+                reason,
+            });
+        }
+        let reason = "it was watched for as long as unproven versions are".to_owned();
+        (until <= now).then_some(Move::Disarm {
+            evidence: None,
+            reason,
+        })
+    }
+}
+
+fn decide_starting(now: Moment, reload: &Reload, planned: &Asking) -> Option<Move> {
+    if let Some(error) = reload.hopeless() {
+        return Some(Move::Fail {
+            error,
+            hosts_fault: false,
+        });
+    }
+    if reload.paused || reload.held.is_some() {
+        return None;
+    }
+    let planned = *planned == Asking::Done || reload.pushed > Pushed::No;
+    let warm = reload.warm_at().is_some_and(|warm| warm <= now) && reload.checks.asked.is_none();
+    if planned && warm {
+        return Some(Move::Swap);
+    }
+    if reload.deadline().is_none_or(|deadline| deadline > now) {
+        return None;
+    }
+    match reload.settings.reload.on_inconclusive {
+        OnInconclusive::Abort => Some(no_progress(reload)),
+        OnInconclusive::Hold => None,
+        OnInconclusive::Promote if reload.checks.failures_in_a_row > 0 => Some(no_progress(reload)),
+        OnInconclusive::Promote => Some(Move::Swap),
+    }
+}
+
+fn no_progress(reload: &Reload) -> Move {
+    let waited = reload.settings.reload.deadline.as_secs();
+    let reason = format!("it made no progress for {waited} s and was not ready for traffic");
+    Move::Cancel {
+        why: Ended::Deadline,
+        reason,
+    }
+}
+
+fn decide_baking(now: Moment, reload: &Reload) -> Option<Move> {
+    if !reload.is_judged() {
+        return Some(Move::Complete(Evidence::None));
+    }
+    if guard_fires(reload) {
+        return Some(go_back_by_guard(reload));
+    }
+    if reload.paused || reload.held.is_some() {
+        return None;
+    }
+    if reload.pushed == Pushed::Through {
+        return Some(Move::Complete(Evidence::Operator));
+    }
+    if reload.promoted {
+        return Some(Move::Complete(Evidence::Sufficient));
+    }
+    let over = reload.bake_end() <= now;
+    if reload.enforcing().next().is_none() {
+        return over.then_some(Move::Complete(Evidence::None));
+    }
+    let unproven = reload.settings.reload.on_unproven;
+    // Without a bake nothing can come in before its end: the version is watched on.
+    if reload.bake_end() == reload.since && unproven == OnUnproven::Keep {
+        return Some(Move::Complete(Evidence::Insufficient));
+    }
+    let round = reload
+        .round
+        .as_ref()
+        .filter(|round| round.at >= reload.bake_end())?;
+    if round.strategy_faulty {
+        return None;
+    }
+    match (&round.judgement, unproven) {
+        (Judgement::Proceed, _) => Some(Move::Complete(Evidence::Sufficient)),
+        (Judgement::Undecided, OnUnproven::Keep) => Some(Move::Complete(Evidence::Insufficient)),
+        (Judgement::Undecided, OnUnproven::Abort) => reload.stable.map(|target| {
+            let reason = "not enough evidence at the end of the bake".to_owned();
+            Move::GoBack {
+                target,
+                why: Back {
+                    by: By::Unproven,
+                    reason,
+                },
+            }
+        }),
+        _ => None,
+    }
+}
+
+/// Whether the candidate fails every call while those who should judge it cannot.
+fn guard_fires(reload: &Reload) -> bool {
+    let manual = reload.judges.keys().any(|name| name == MANUAL);
+    reload.is_judged() && !manual && reload.at_fault() && reload.streak.failed >= GUARD_CALLS
+}
+
+fn go_back_by_guard(reload: &Reload) -> Move {
+    let failed = reload.streak.failed;
+    let reason = format!(
+        "built-in guard: the last {failed} calls all failed (limit {GUARD_CALLS}) while a policy was at fault"
+    );
+    let target = reload.stable.unwrap_or(reload.number);
+    Move::GoBack {
+        target,
+        why: Back {
+            by: By::Verdict(Blame::Unknown),
+            reason,
+        },
+    }
+}
+
+/// The longest that anything in a plan may take before the swap or while draining, as the contract says.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(30 * 60);
+
+/// The longest bake, and the longest that an old version stays compiled, as the contract says.
+pub(crate) const LONGEST_WATCH: Duration = Duration::from_secs(24 * 60 * 60);

@@ -1,0 +1,365 @@
+//! One reload: where it stands and everything that was learnt about it. What follows from that is decided elsewhere.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::figures::Figures;
+use crate::series::Series;
+use crate::{
+    Blame, Content, Evidence, Explanation, Fault, HotReloadId, HotReloadStatus, Judgement, Moment,
+    Plan, PolicyCall, PolicyMode, ReloadMetrics, Settings, Strategy, Ticket, Verdict,
+    VersionNumber, Window,
+};
+
+/// How long an answer to `Pin`, `Plan` or `Judge` is waited for before it is asked for again: well beyond the deadline
+/// that policies run under.
+pub(crate) const ASK_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long after a fault of a policy it is asked again while a reload waits for it.
+pub(crate) const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// How long an unproven version is watched after it completed, at most.
+pub(crate) const ARMED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A candidate whose health failed this often in a row is given up before it gets traffic.
+pub(crate) const HEALTH_FAILURES: u32 = 3;
+
+/// A candidate whose health failed this often before its checks passed for long enough is given up, too: one that is
+/// well now and then would start for ever.
+pub(crate) const HEALTH_FAILURES_IN_ALL: u32 = 6;
+
+/// Where a reload stands, with what belongs to that alone.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Progress {
+    /// It waits for its policies, then for its turn.
+    Pending { pinned: Asking },
+    /// The candidate is brought up.
+    Preparing,
+    /// The candidate is ready, and its health is watched.
+    Starting { planned: Asking },
+    /// The candidate has all traffic and is judged.
+    Baking,
+    /// The candidate is permanent and judged on, until then.
+    Unproven { until: Moment },
+    /// Traffic is to go back, and waits until the target is ready.
+    Returning(Return),
+}
+
+impl Progress {
+    pub(crate) fn status(&self) -> HotReloadStatus {
+        match self {
+            Self::Pending { .. } => HotReloadStatus::Pending,
+            Self::Preparing => HotReloadStatus::Preparing,
+            Self::Starting { .. } => HotReloadStatus::Starting,
+            Self::Baking => HotReloadStatus::InProgress,
+            Self::Unproven { .. } => HotReloadStatus::Completed,
+            Self::Returning(_) => HotReloadStatus::RollingBack,
+        }
+    }
+
+    pub(crate) fn is_before_swap(&self) -> bool {
+        matches!(
+            self,
+            Self::Pending { .. } | Self::Preparing | Self::Starting { .. }
+        )
+    }
+}
+
+/// A question to the outside, and how far it is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Asking {
+    /// It is to be asked.
+    Due,
+    /// It was asked, and is asked again if nothing comes until then.
+    Asked { ticket: Ticket, until: Moment },
+    /// The answer was a fault: it is asked again then.
+    Faulty { fault: Fault, again_at: Moment },
+    /// It was answered.
+    Done,
+}
+
+impl Asking {
+    pub(crate) fn waits_for(&self, ticket: Ticket) -> bool {
+        matches!(self, Self::Asked { ticket: waits, .. } if *waits == ticket)
+    }
+
+    pub(crate) fn is_due(&self, now: Moment) -> bool {
+        self.due().is_some_and(|due| due <= now)
+    }
+
+    pub(crate) fn due(&self) -> Option<Moment> {
+        match self {
+            Self::Due => Some(Moment::default()),
+            Self::Asked { until, .. } => Some(*until),
+            Self::Faulty { again_at, .. } => Some(*again_at),
+            Self::Done => None,
+        }
+    }
+
+    pub(crate) fn fault(&self) -> Option<&Fault> {
+        match self {
+            Self::Faulty { fault, .. } => Some(fault),
+            _ => None,
+        }
+    }
+}
+
+/// A way back.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Return {
+    pub(crate) target: VersionNumber,
+    pub(crate) bad: VersionNumber,
+    pub(crate) why: Back,
+    pub(crate) until: Moment,
+}
+
+/// Why traffic goes back.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Back {
+    pub(crate) by: By,
+    pub(crate) reason: String,
+}
+
+/// Who wants traffic to go back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// A policy, or the built-in guard.
+    Verdict(Blame),
+    /// An operator.
+    Operator,
+    /// The permanent version's content is in the directory again.
+    File,
+    /// There was not enough evidence.
+    Unproven,
+}
+
+/// How far an operator has pushed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Pushed {
+    No,
+    /// To all traffic.
+    Traffic,
+    /// To the end.
+    Through,
+}
+
+/// A policy within one reload.
+#[derive(Debug, Clone)]
+pub(crate) struct Judge {
+    pub(crate) mode: PolicyMode,
+    pub(crate) settings: String,
+    pub(crate) state: Arc<[u8]>,
+    pub(crate) verdict: Option<Verdict>,
+    pub(crate) why: Explanation,
+    pub(crate) faults: u32,
+    pub(crate) at: Moment,
+}
+
+impl Judge {
+    pub(crate) fn new(mode: PolicyMode, settings: String) -> Self {
+        Self {
+            mode,
+            settings,
+            state: Arc::default(),
+            verdict: None,
+            why: Explanation::default(),
+            faults: 0,
+            at: Moment::default(),
+        }
+    }
+
+    pub(crate) fn call(&self, name: &str) -> PolicyCall {
+        PolicyCall {
+            name: name.to_owned(),
+            mode: self.mode,
+            settings: self.settings.clone(),
+            state: self.state.clone(),
+        }
+    }
+}
+
+/// What the last complete round of judging gave.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Round {
+    pub(crate) at: Moment,
+    pub(crate) judgement: Judgement,
+    pub(crate) strategy_faulty: bool,
+}
+
+/// Health checks of the candidate.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Checks {
+    pub(crate) asked: Option<(Ticket, Moment)>,
+    pub(crate) next_at: Moment,
+    pub(crate) passing_since: Option<Moment>,
+    pub(crate) failures_in_a_row: u32,
+    pub(crate) failures: u32,
+    pub(crate) last_failure: Option<String>,
+    /// Since the last window.
+    pub(crate) passed: u32,
+    pub(crate) total: u32,
+}
+
+/// Calls and failures of the candidate as the built-in guard sees them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Streak {
+    /// Calls that all failed, up to now.
+    pub(crate) failed: u64,
+}
+
+/// One reload.
+#[derive(Debug, Clone)]
+pub(crate) struct Reload {
+    pub(crate) id: HotReloadId,
+    pub(crate) number: VersionNumber,
+    pub(crate) content: Content,
+    /// The permanent version when it began: target, baseline and comparison.
+    pub(crate) stable: Option<VersionNumber>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) seed: u64,
+    pub(crate) started: Moment,
+    pub(crate) since: Moment,
+    /// Since when nothing has moved, times of standing still taken out.
+    pub(crate) progress_at: Moment,
+    pub(crate) progress: Progress,
+    pub(crate) has_slot: bool,
+    pub(crate) has_pins: bool,
+    pub(crate) told_waiting: bool,
+    /// It has all traffic since before this reload began: its successor came to nothing.
+    pub(crate) serves_already: bool,
+    pub(crate) paused: bool,
+    pub(crate) pushed: Pushed,
+    pub(crate) plan: Option<Plan>,
+    pub(crate) plan_faults: u32,
+    /// Stays until an operator acts, for this reason.
+    pub(crate) held: Option<(String, Moment)>,
+    /// The strategy policy says that the bake may end.
+    pub(crate) promoted: bool,
+    pub(crate) strategy: Judge,
+    pub(crate) strategy_again_at: Moment,
+    pub(crate) judges: BTreeMap<String, Judge>,
+    pub(crate) judging: Option<(Ticket, Moment)>,
+    /// The ticket of the last round, for what those that monitor say after it.
+    pub(crate) monitoring: Option<Ticket>,
+    pub(crate) round: Option<Round>,
+    pub(crate) checks: Checks,
+    pub(crate) streak: Streak,
+    pub(crate) series: Series,
+    pub(crate) figures: Figures,
+    pub(crate) baseline: Option<Window>,
+    /// The figures of a reload that had completed and is taken up again to be rolled back.
+    pub(crate) earlier: Option<ReloadMetrics>,
+    pub(crate) evidence: Evidence,
+    pub(crate) lost: u64,
+}
+
+impl Reload {
+    /// A first deployment has nothing to be compared with and nothing to go back to.
+    pub(crate) fn is_first(&self) -> bool {
+        self.stable.is_none()
+    }
+
+    pub(crate) fn metrics(&self) -> ReloadMetrics {
+        self.earlier
+            .clone()
+            .unwrap_or_else(|| self.figures.metrics())
+    }
+
+    /// Whether policies have a say after the swap.
+    pub(crate) fn is_judged(&self) -> bool {
+        !self.is_first() && self.settings.rollback.enabled
+    }
+
+    pub(crate) fn strategy(&self) -> Strategy {
+        self.plan
+            .as_ref()
+            .map_or(self.settings.reload.strategy, |plan| plan.strategy)
+    }
+
+    pub(crate) fn drain(&self) -> Duration {
+        let configured = self.settings.reload.drain_timeout;
+        self.plan.as_ref().map_or(configured, |plan| plan.drain)
+    }
+
+    pub(crate) fn enforcing(&self) -> impl Iterator<Item = (&String, &Judge)> {
+        self.judges
+            .iter()
+            .filter(|(_, judge)| judge.mode == PolicyMode::Enforce)
+    }
+
+    pub(crate) fn at_fault(&self) -> bool {
+        self.enforcing().any(|(_, judge)| judge.faults > 0)
+    }
+
+    pub(crate) fn bake_end(&self) -> Moment {
+        self.since
+            .after(self.plan.as_ref().map_or(Duration::ZERO, |plan| plan.bake))
+    }
+
+    /// While it waits for others, the deadline waits too.
+    pub(crate) fn stands_still(&self) -> bool {
+        let waits = match &self.progress {
+            Progress::Pending { .. } => true,
+            Progress::Starting { planned } => !matches!(planned, Asking::Done),
+            _ => false,
+        };
+        waits || self.paused || self.held.is_some()
+    }
+
+    /// When `on_inconclusive` decides; none while nothing is waited for, or the wait is not the candidate's.
+    pub(crate) fn deadline(&self) -> Option<Moment> {
+        let runs = matches!(
+            self.progress,
+            Progress::Preparing | Progress::Starting { .. }
+        );
+        (runs && !self.stands_still())
+            .then(|| self.progress_at.after(self.settings.reload.deadline))
+    }
+
+    /// When its health has passed for long enough; none while it does not pass.
+    pub(crate) fn warm_at(&self) -> Option<Moment> {
+        if self.serves_already {
+            return Some(self.since);
+        }
+        let warm_up = self
+            .plan
+            .as_ref()
+            .map_or(Duration::ZERO, |plan| plan.warm_up);
+        let warm_up = if self.pushed > Pushed::No {
+            Duration::ZERO
+        } else {
+            warm_up
+        };
+        let since = if self.content.has_health {
+            self.checks.passing_since?
+        } else {
+            self.since
+        };
+        Some(since.after(warm_up))
+    }
+
+    /// Why its health gives no hope; none while it does.
+    pub(crate) fn hopeless(&self) -> Option<String> {
+        let checks = &self.checks;
+        let last = checks.last_failure.as_ref()?;
+        if checks.failures_in_a_row >= HEALTH_FAILURES {
+            let times = checks.failures_in_a_row;
+            return Some(format!(
+                "its health check failed {times} times in a row: {last}"
+            ));
+        }
+        (checks.failures >= HEALTH_FAILURES_IN_ALL).then(|| {
+            format!(
+                "its health check failed {} times before it got traffic: {last}",
+                checks.failures
+            )
+        })
+    }
+
+    pub(crate) fn checks_health(&self) -> bool {
+        use Progress::{Baking, Starting, Unproven};
+        let watched = matches!(self.progress, Starting { .. } | Baking | Unproven { .. });
+        watched && self.content.has_health
+    }
+}

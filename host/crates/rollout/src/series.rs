@@ -1,0 +1,200 @@
+//! Windows over time: how two become one, how many are kept, and what the stable version did before a reload.
+
+use std::collections::VecDeque;
+
+use crate::{Absence, Arm, Bucket, CustomMetric, MetricValue, Moment, Window};
+
+/// How many windows a policy sees at most: two minutes at the usual tick, and a bounded argument for its call.
+pub const MAX_WINDOWS: usize = 120;
+
+/// How many figures of its own an arm carries at most, as the contract says.
+const MAX_CUSTOM: usize = 64;
+
+/// The baseline is collected in slots of at least this many milliseconds: ten arms to hold per agent, not hundreds.
+const SLOT_MS: u64 = 60_000;
+
+/// How many slots are held: ten minutes are recent enough to compare with, and long enough for quiet agents.
+const SLOTS: usize = 10;
+
+/// The windows of one reload, oldest first.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Series {
+    windows: Vec<Window>,
+}
+
+impl Series {
+    /// Adds the newest; beyond [`MAX_WINDOWS`] the oldest neighbours that are alike become one.
+    pub(crate) fn push(&mut self, window: Window) {
+        self.windows.push(window);
+        if self.windows.len() <= MAX_WINDOWS {
+            return;
+        }
+        let alike = self.windows.windows(2).position(|pair| match pair {
+            [a, b] => a.split_wanted == b.split_wanted && a.warm_up == b.warm_up,
+            _ => false,
+        });
+        // A series in which no two neighbours are alike would need more splits than a plan may have.
+        let at = alike.unwrap_or(0);
+        let later = self.windows.remove(at + 1);
+        if let Some(earlier) = self.windows.get_mut(at) {
+            *earlier = merge_windows(earlier, &later);
+        }
+    }
+
+    pub(crate) fn windows(&self) -> &[Window] {
+        &self.windows
+    }
+}
+
+/// The recent traffic of the permanent version, for the baseline of the next reload.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Recent {
+    slots: VecDeque<(Moment, Moment, Arm)>,
+}
+
+impl Recent {
+    pub(crate) fn push(&mut self, start: Moment, end: Moment, arm: &Arm) {
+        match self.slots.back_mut() {
+            Some((first, last, sum)) if last.0.saturating_sub(first.0) < SLOT_MS => {
+                *sum = merge_arms(sum, arm);
+                *last = end.max(*last);
+            }
+            _ => self.slots.push_back((start, end, arm.clone())),
+        }
+        while self.slots.len() > SLOTS {
+            self.slots.pop_front();
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.slots.clear();
+    }
+
+    /// Everything held, as one window from zero; none where nothing was measured.
+    pub(crate) fn baseline(&self) -> Option<Window> {
+        let mut arms = self.slots.iter().map(|(_, _, arm)| arm);
+        let first = arms.next()?.clone();
+        let stable = arms.fold(first, |sum, arm| merge_arms(&sum, arm));
+        let length = self
+            .slots
+            .iter()
+            .map(|(start, end, _)| end.0.saturating_sub(start.0))
+            .sum();
+        Some(Window {
+            end_ms: length,
+            stable: Some(stable),
+            ..Window::default()
+        })
+    }
+}
+
+fn merge_windows(a: &Window, b: &Window) -> Window {
+    let stable = merge_optional(a.stable.as_ref(), b.stable.as_ref());
+    let candidate = merge_optional(a.candidate.as_ref(), b.candidate.as_ref());
+    Window {
+        start_ms: a.start_ms,
+        end_ms: b.end_ms,
+        split_wanted: b.split_wanted,
+        split_actual: share(stable.as_ref(), candidate.as_ref()),
+        warm_up: b.warm_up,
+        mirrored: merge_optional(a.mirrored.as_ref(), b.mirrored.as_ref()),
+        mirrored_mismatches: a.mirrored_mismatches.saturating_add(b.mirrored_mismatches),
+        stable,
+        candidate,
+    }
+}
+
+/// Per cent of the counted requests that the candidate answered; none where nothing was answered.
+pub(crate) fn share(stable: Option<&Arm>, candidate: Option<&Arm>) -> Option<f32> {
+    let (stable, candidate) = (
+        stable.map_or(0, |arm| arm.requests),
+        candidate.map_or(0, |arm| arm.requests),
+    );
+    let all = stable.saturating_add(candidate);
+    (all > 0).then(|| (candidate as f64 * 100.0 / all as f64) as f32)
+}
+
+fn merge_optional(a: Option<&Arm>, b: Option<&Arm>) -> Option<Arm> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(merge_arms(a, b)),
+        (one, other) => one.or(other).cloned(),
+    }
+}
+
+/// Two intervals of one version as one, `b` being the later.
+pub(crate) fn merge_arms(a: &Arm, b: &Arm) -> Arm {
+    Arm {
+        requests: a.requests.saturating_add(b.requests),
+        failures: a.failures.saturating_add(b.failures),
+        traps: a.traps.saturating_add(b.traps),
+        deadlines: a.deadlines.saturating_add(b.deadlines),
+        rejected: a.rejected.saturating_add(b.rejected),
+        unavailable: a.unavailable.saturating_add(b.unavailable),
+        not_counted: a.not_counted.saturating_add(b.not_counted),
+        callers: a.callers.max(b.callers),
+        failing_callers: a.failing_callers.max(b.failing_callers),
+        in_flight: b.in_flight,
+        latency_total_us: a.latency_total_us.saturating_add(b.latency_total_us),
+        latency: merge_latency(&a.latency, &b.latency),
+        health_passed: a.health_passed.saturating_add(b.health_passed),
+        health_total: a.health_total.saturating_add(b.health_total),
+        memory_peak: a.memory_peak.max(b.memory_peak),
+        memory_mean: mean_memory(a, b),
+        memory_limit: a.memory_limit.max(b.memory_limit),
+        fuel: match (a.fuel, b.fuel) {
+            (Some(a), Some(b)) => Some(a.saturating_add(b)),
+            (one, other) => one.or(other),
+        },
+        custom: merge_custom(&a.custom, &b.custom),
+    }
+}
+
+/// Weighted by requests, because instances live with them; a part without any memory says nothing.
+fn mean_memory(a: &Arm, b: &Arm) -> u64 {
+    let weigh = |arm: &Arm| match arm.memory_mean {
+        0 => 0,
+        _ => u128::from(arm.requests.max(1)),
+    };
+    let (wa, wb) = (weigh(a), weigh(b));
+    let sum = wa * u128::from(a.memory_mean) + wb * u128::from(b.memory_mean);
+    sum.checked_div(wa + wb)
+        .and_then(|mean| u64::try_from(mean).ok())
+        .unwrap_or(0)
+}
+
+fn merge_latency(a: &[Bucket], b: &[Bucket]) -> Vec<Bucket> {
+    if a.len() != b.len() {
+        // One of them is empty: every list that is not has the same bounds.
+        return if a.is_empty() { b.to_vec() } else { a.to_vec() };
+    }
+    let add = |(a, b): (&Bucket, &Bucket)| Bucket {
+        up_to_us: b.up_to_us,
+        count: a.count.saturating_add(b.count),
+    };
+    a.iter().zip(b).map(add).collect()
+}
+
+fn merge_custom(a: &[CustomMetric], b: &[CustomMetric]) -> Vec<CustomMetric> {
+    let mut merged = a.to_vec();
+    for later in b {
+        match merged.iter_mut().find(|metric| metric.name == later.name) {
+            Some(metric) => metric.value = merge_values(metric.value, later.value),
+            None => merged.push(later.clone()),
+        }
+    }
+    merged.sort_by(|a, b| a.name.cmp(&b.name));
+    merged.truncate(MAX_CUSTOM);
+    merged
+}
+
+fn merge_values(a: MetricValue, b: MetricValue) -> MetricValue {
+    use MetricValue::{Counter, Missing, Ratio};
+    match (a, b) {
+        (Counter(a), Counter(b)) => Counter(a.saturating_add(b)),
+        (Ratio(bad_a, all_a), Ratio(bad_b, all_b)) => {
+            Ratio(bad_a.saturating_add(bad_b), all_a.saturating_add(all_b))
+        }
+        (known, Missing(Absence::NoTraffic | Absence::NotYet | Absence::NotReported)) => known,
+        (_, later) => later,
+    }
+}

@@ -1,0 +1,345 @@
+//! What was measured, and what policies make of it.
+
+use crate::agent::Agent;
+use crate::answers::tell_fault;
+use crate::mint::Cx;
+use crate::moves::Move;
+use crate::reload::{ASK_PATIENCE, Back, By, Judge, Progress, Reload, Round};
+use crate::series::share;
+use crate::{
+    Arm, Command, Explanation, Fault, FaultKind, Happened, Judgement, Measure, Moment, PolicyMode,
+    RollbackAnswer, Step, StrategyAnswer, Ticket, Window, combine,
+};
+
+type Answers = Vec<(String, Result<RollbackAnswer, Fault>)>;
+
+impl Agent {
+    /// Adds one interval to what is known, and asks for judgement where it is time to.
+    pub(crate) fn measure(
+        &mut self,
+        cx: &mut Cx<'_>,
+        start: Moment,
+        end: Moment,
+        versions: &[Measure],
+    ) -> Vec<Move> {
+        if end <= start {
+            return Vec::new();
+        }
+        let of = |number| {
+            versions
+                .iter()
+                .find(|measure| Some(measure.number) == number)
+        };
+        if let Some(measure) = of(self.permanent).filter(|_| self.serving == self.permanent) {
+            self.recent.push(start, end, &measure.arm);
+        }
+        if let Some(reload) = self.reload.as_mut() {
+            let stable = reload.stable.map(|stable| {
+                of(Some(stable)).map_or_else(Arm::default, |measure| measure.arm.clone())
+            });
+            reload.measure(start, end, stable, of(Some(reload.number)));
+        }
+        self.ask_judgement(cx);
+        Vec::new()
+    }
+
+    fn ask_judgement(&mut self, cx: &mut Cx<'_>) {
+        let Some(context) = self.context(cx.now) else {
+            return;
+        };
+        let Some(reload) = self.reload.as_mut().filter(|reload| reload.is_judged()) else {
+            return;
+        };
+        let unproven = match reload.progress {
+            Progress::Baking => false,
+            Progress::Unproven { .. } => true,
+            _ => return,
+        };
+        if let Some((_, until)) = reload.judging {
+            if until > cx.now {
+                return;
+            }
+            reload.unanswered(cx);
+        }
+        let ticket = cx.ticket();
+        reload.judging = Some((ticket, cx.now.after(ASK_PATIENCE)));
+        let asks_strategy = !unproven && reload.strategy_again_at <= cx.now;
+        cx.command(Command::Judge {
+            agent: self.name.clone(),
+            ticket,
+            reload: reload.id,
+            context: Box::new(context),
+            metrics: reload.figures.metrics(),
+            windows: reload.series.windows().into(),
+            rollback: reload.rollback_calls(),
+            strategy: asks_strategy.then(|| reload.strategy_call()),
+        });
+    }
+
+    /// Takes a round of answers in; hands back the way back where they demand it.
+    pub(crate) fn judged(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ticket: Ticket,
+        mut answers: Answers,
+        strategy: Option<Result<StrategyAnswer, Fault>>,
+    ) -> Vec<Move> {
+        let Some(reload) = self.reload.as_mut() else {
+            return Vec::new();
+        };
+        if reload.judging.is_none_or(|(waits, _)| waits != ticket) {
+            return Vec::new();
+        }
+        reload.judging = None;
+        reload.monitoring = Some(ticket);
+        reload.only_enforcing(&mut answers);
+        let judgement = combine(&answers);
+        for (policy, answer) in answers {
+            reload.take_answer(cx, &policy, answer);
+        }
+        let strategy = strategy.filter(|_| judgement.asks_strategy());
+        reload.promoted &= judgement.fit();
+        let strategy_faulty = reload.take_step(cx, strategy, judgement.fit());
+        reload.round = Some(Round {
+            at: cx.now,
+            judgement: judgement.clone(),
+            strategy_faulty,
+        });
+        match (judgement, reload.stable) {
+            (Judgement::Rollback { policy, blame, why }, Some(target)) => {
+                let reason = format!("{policy}: {}", why.summary);
+                vec![Move::GoBack {
+                    target,
+                    why: Back {
+                        by: By::Verdict(blame),
+                        reason,
+                    },
+                }]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Notes what those say that only monitor.
+    pub(crate) fn monitored(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ticket: Ticket,
+        answers: Answers,
+    ) -> Vec<Move> {
+        let reload = self
+            .reload
+            .as_mut()
+            .filter(|reload| reload.monitoring == Some(ticket));
+        let Some(reload) = reload else {
+            return Vec::new();
+        };
+        reload.monitoring = None;
+        for (policy, answer) in answers {
+            let monitors = |judge: &Judge| judge.mode == PolicyMode::Monitor;
+            if reload.judges.get(&policy).is_some_and(monitors) {
+                reload.take_answer(cx, &policy, answer);
+            }
+        }
+        Vec::new()
+    }
+}
+
+impl Reload {
+    fn measure(
+        &mut self,
+        start: Moment,
+        end: Moment,
+        stable: Option<Arm>,
+        measure: Option<&Measure>,
+    ) {
+        if matches!(self.progress, Progress::Returning(_)) || end <= self.started {
+            return;
+        }
+        let began = !matches!(
+            self.progress,
+            Progress::Pending { .. } | Progress::Preparing
+        );
+        let candidate = (began || measure.is_some()).then(|| {
+            let mut arm = measure.map_or_else(Arm::default, |measure| measure.arm.clone());
+            arm.health_passed = std::mem::take(&mut self.checks.passed);
+            arm.health_total = std::mem::take(&mut self.checks.total);
+            arm
+        });
+        let split = self.split();
+        if let Some(candidate) = &candidate {
+            self.figures.add(stable.as_ref(), candidate, split);
+            self.watch(stable.as_ref(), candidate);
+        }
+        if let Some(measure) = measure {
+            self.figures
+                .set_callers(measure.callers, measure.failing_callers);
+        }
+        self.series.push(Window {
+            start_ms: start.0.saturating_sub(self.started.0),
+            end_ms: end.0.saturating_sub(self.started.0),
+            split_wanted: split,
+            split_actual: share(stable.as_ref(), candidate.as_ref()),
+            warm_up: split == 0,
+            stable,
+            candidate,
+            mirrored: None,
+            mirrored_mismatches: 0,
+        });
+    }
+
+    /// Counts for the built-in guard. Counts do not tell the order inside an interval, so that only intervals in which
+    /// every call failed count, and one answered call begins anew; so does a stable version that fails just the same.
+    fn watch(&mut self, stable: Option<&Arm>, candidate: &Arm) {
+        let all_failed = |arm: &Arm| arm.requests > 0 && arm.failures >= arm.requests;
+        if candidate.requests == 0 {
+            return;
+        }
+        self.streak.failed = if all_failed(candidate) && !stable.is_some_and(all_failed) {
+            self.streak.failed.saturating_add(candidate.requests)
+        } else {
+            0
+        };
+    }
+
+    /// No answer at all is a fault of everyone who was asked to decide.
+    fn unanswered(&mut self, cx: &mut Cx<'_>) {
+        let mut answers = Vec::new();
+        self.only_enforcing(&mut answers);
+        let judgement = combine(&answers);
+        for (policy, answer) in answers {
+            self.take_answer(cx, &policy, answer);
+        }
+        self.round = Some(Round {
+            at: cx.now,
+            judgement,
+            strategy_faulty: true,
+        });
+    }
+
+    /// Exactly the policies that enforce: a missing answer is a fault, one of anybody else is nobody's business.
+    fn only_enforcing(&self, answers: &mut Answers) {
+        answers.retain(|(name, _)| self.enforcing().any(|(policy, _)| policy == name));
+        for (policy, _) in self.enforcing() {
+            if !answers.iter().any(|(name, _)| name == policy) {
+                let message = "it was asked and did not answer".to_owned();
+                let kind = FaultKind::OutOfTime;
+                let fault = Fault {
+                    policy: policy.clone(),
+                    kind,
+                    message,
+                };
+                answers.push((policy.clone(), Err(fault)));
+            }
+        }
+    }
+
+    fn take_answer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        policy: &str,
+        answer: Result<RollbackAnswer, Fault>,
+    ) {
+        let id = self.id;
+        let Some(judge) = self.judges.get_mut(policy) else {
+            return;
+        };
+        let enforcing = judge.mode == PolicyMode::Enforce;
+        judge.at = cx.now;
+        match answer {
+            Ok(RollbackAnswer {
+                verdict,
+                why,
+                state,
+            }) => {
+                let is_new = judge.verdict.replace(verdict) != Some(verdict) || judge.faults > 0;
+                judge.faults = 0;
+                judge.state = state.into();
+                judge.why = why.clone();
+                if is_new {
+                    let policy = policy.to_owned();
+                    cx.tell(
+                        Some(id),
+                        Happened::Verdict {
+                            policy,
+                            enforcing,
+                            verdict,
+                            why,
+                        },
+                    );
+                }
+            }
+            Err(fault) => judge.fault(cx, id, fault),
+        }
+    }
+
+    /// Takes the strategy policy's step in; answers whether it was at fault.
+    fn take_step(
+        &mut self,
+        cx: &mut Cx<'_>,
+        answer: Option<Result<StrategyAnswer, Fault>>,
+        fit: bool,
+    ) -> bool {
+        let Some(answer) = answer.filter(|_| matches!(self.progress, Progress::Baking)) else {
+            return false;
+        };
+        let (id, now) = (self.id, cx.now);
+        self.strategy.at = now;
+        let refused = match answer {
+            Ok(answer) => {
+                self.strategy_again_at = now.after(answer.next_check.unwrap_or_default());
+                self.strategy.state = answer.state.into();
+                self.strategy.why = answer.why;
+                match answer.step {
+                    Step::Wait => None,
+                    Step::Promote if fit => {
+                        self.promoted = true;
+                        None
+                    }
+                    Step::Hold(text) => {
+                        self.held.get_or_insert((text, now));
+                        None
+                    }
+                    Step::Promote => Some("it promotes without enough evidence"),
+                    Step::Advance | Step::SetSplit(_) => Some("there are no stages in a bake"),
+                }
+            }
+            Err(fault) => {
+                self.strategy.fault(cx, id, fault);
+                return true;
+            }
+        };
+        match refused {
+            None => self.strategy.faults = 0,
+            Some(why) => {
+                let policy = self.settings.reload.policy.clone();
+                let (kind, message) = (FaultKind::Nonsense, why.to_owned());
+                self.strategy.fault(
+                    cx,
+                    id,
+                    Fault {
+                        policy,
+                        kind,
+                        message,
+                    },
+                );
+            }
+        }
+        refused.is_some()
+    }
+}
+
+impl Judge {
+    /// What it said before does not hold any more.
+    fn fault(&mut self, cx: &mut Cx<'_>, reload: crate::HotReloadId, fault: Fault) {
+        self.faults = self.faults.saturating_add(1);
+        self.verdict = None;
+        self.why = Explanation {
+            code: "fault".to_owned(),
+            summary: fault.to_string(),
+            findings: Vec::new(),
+        };
+        let enforcing = self.mode == PolicyMode::Enforce;
+        tell_fault(cx, reload, fault, enforcing, self.faults);
+    }
+}
