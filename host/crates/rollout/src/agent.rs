@@ -186,7 +186,7 @@ impl Agent {
                 error: reason,
                 hosts_fault: false,
             },
-            Progress::Unproven { .. } => Move::Disarm {
+            Progress::Unproven { .. } | Progress::Settled(_) => Move::Disarm {
                 evidence: None,
                 reason,
             },
@@ -234,7 +234,7 @@ impl Agent {
             .is_some_and(|at| at.after(REMEMBER_REMOVED) <= cx.now);
         if gone {
             self.kept.clear();
-            self.endings.forget_all();
+            self.endings.forget_blameless();
         }
         let needed = self.needed();
         self.versions
@@ -296,7 +296,7 @@ impl Reload {
             Progress::Returning(back) => Some(back.until),
             Progress::Unproven { until } => Some(*until),
             Progress::Baking => Some(self.bake_end()),
-            Progress::Preparing => None,
+            Progress::Preparing | Progress::Settled(_) => None,
         };
         let starting = matches!(self.progress, Progress::Starting { .. });
         let warm = self.warm_at().filter(|_| starting);

@@ -169,7 +169,8 @@ pub(crate) fn tell_fault(
     enforcing: bool,
     in_a_row: u32,
 ) {
-    let worth = in_a_row == 1 || in_a_row == FAULTS_TO_SHOW || in_a_row % TELL_FAULTS_EVERY == 0;
+    let worth =
+        in_a_row == 1 || in_a_row == FAULTS_TO_SHOW || in_a_row.is_multiple_of(TELL_FAULTS_EVERY);
     if worth {
         cx.tell(
             Some(reload),

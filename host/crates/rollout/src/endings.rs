@@ -110,8 +110,10 @@ impl Endings {
         self.0.remove(identity);
     }
 
-    pub(crate) fn forget_all(&mut self) {
-        self.0.clear();
+    /// The agent is long gone: a quarantine outlasts even that.
+    pub(crate) fn forget_blameless(&mut self) {
+        self.0
+            .retain(|_, ending| ending.aside == Aside::Quarantined);
     }
 
     pub(crate) fn again_at(&self, identity: &Identity) -> Option<Moment> {

@@ -12,7 +12,7 @@ use crate::reload::{
 use crate::versions::{Life, Record, described};
 use crate::{
     Blame, Command, Content, Evidence, Happened, HotReloadId, HotReloadResult, HotReloadStatus,
-    Moment, Outcome, Plan, PolicyMode, Settings, Strategy, VersionNumber,
+    Identity, Moment, Outcome, Plan, PolicyMode, Settings, Strategy, VersionNumber,
 };
 
 /// Where a move leads.
@@ -216,11 +216,11 @@ impl Agent {
             .as_ref()
             .map(|plan| cx.now.after(plan.keep_previous));
         let old = self.permanent.replace(number).filter(|old| *old != number);
-        self.kept.retain(|kept| *kept != number);
         if let Some(old) = old {
             self.kept.insert(0, old);
             self.warm = keep.map(|until| (old, until));
         }
+        self.keep_none_of(&identity);
         self.kept.truncate(preserve);
         self.recent.clear();
         self.endings.clear(&identity);
@@ -384,6 +384,13 @@ impl Agent {
         Next::Same
     }
 
+    /// What serves, or is quarantined, is nothing to go back to under an older number either.
+    fn keep_none_of(&mut self, identity: &Identity) {
+        let versions = &self.versions;
+        let is = |number: &VersionNumber| versions.content(*number).map(|c| c.identity);
+        self.kept.retain(|kept| is(kept) != Some(*identity));
+    }
+
     fn put_aside(&mut self, cx: &mut Cx<'_>, aside: Aside, reason: String) {
         let Some(reload) = self.reload.as_ref() else {
             return;
@@ -392,6 +399,9 @@ impl Agent {
         self.endings.put(cx.now, identity, aside, reason.clone());
         let again = self.endings.again_at(&identity);
         let again_in_ms = again.map(|again| again.0.saturating_sub(cx.now.0));
+        if aside == Aside::Quarantined {
+            self.keep_none_of(&identity);
+        }
         let told = match aside {
             Aside::Quarantined => Happened::Quarantined { identity, reason },
             _ => Happened::SetAside {
@@ -480,12 +490,13 @@ impl Agent {
         let settings = self.wanted.as_ref().map(|wanted| wanted.settings.clone());
         let settings = settings.unwrap_or_default();
         let mut reload = Reload::new(cx, record.reload, number, record.content, settings);
-        reload.progress = Progress::Unproven { until: cx.now };
+        reload.progress = Progress::Settled(HotReloadStatus::Completed);
         let past = self
             .history
             .iter()
             .find(|past| past.result.id == record.reload);
         if let Some(Past { result, .. }) = past {
+            reload.progress = Progress::Settled(result.status);
             reload.stable = result.from;
             reload.started = result.started_at;
             reload.evidence = result.evidence;

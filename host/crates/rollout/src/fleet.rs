@@ -63,16 +63,14 @@ impl Fleet {
     pub fn step(&mut self, now: Moment, event: Event) -> Vec<Command> {
         self.now = self.now.max(now);
         let mut out = Vec::new();
-        match event.agent().cloned() {
-            None => self.wake(&mut out),
-            Some(name) => {
-                if matches!(event, Event::Wanted { .. }) {
-                    let new = || Agent::new(name.clone());
-                    self.agents.entry(name.clone()).or_insert_with(new);
-                }
-                self.with(&name, &mut out, |agent, cx| agent.step(cx, event));
+        if let Some(name) = event.agent().cloned() {
+            if matches!(event, Event::Wanted { .. }) {
+                let new = || Agent::new(name.clone());
+                self.agents.entry(name.clone()).or_insert_with(new);
             }
+            self.with(&name, &mut out, |agent, cx| agent.step(cx, event));
         }
+        self.wake(&mut out);
         self.grant(&mut out);
         self.forget_removed(&mut out);
         out
@@ -96,6 +94,7 @@ impl Fleet {
                 agent: agent.clone(),
             })
         })?;
+        self.wake(&mut out);
         self.grant(&mut out);
         Ok(out)
     }
@@ -187,6 +186,7 @@ impl Fleet {
         }
     }
 
+    /// Whoever is due is due, whatever the event was about.
     fn wake(&mut self, out: &mut Vec<Command>) {
         let due = self.wakeups.iter().take_while(|(due, _)| *due <= self.now);
         let names: Vec<AgentName> = due.map(|(_, name)| name.clone()).collect();

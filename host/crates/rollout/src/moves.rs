@@ -116,7 +116,7 @@ impl Agent {
                     Progress::Starting { planned } => decide_starting(now, reload, planned),
                     Progress::Baking => decide_baking(now, reload),
                     Progress::Unproven { until } => self.decide_unproven(now, reload, *until),
-                    Progress::Returning(_) => None,
+                    Progress::Settled(_) | Progress::Returning(_) => None,
                 }),
         }
     }

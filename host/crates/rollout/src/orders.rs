@@ -59,7 +59,7 @@ impl Agent {
             Progress::Preparing => "preparing",
             Progress::Starting { .. } => "starting",
             Progress::Baking => "in progress",
-            Progress::Unproven { .. } => "completed",
+            Progress::Unproven { .. } | Progress::Settled(_) => "completed",
             Progress::Returning(_) => "rolling back",
         };
         OrderError::AlreadyInProgress {

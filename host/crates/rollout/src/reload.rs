@@ -42,6 +42,8 @@ pub(crate) enum Progress {
     Baking,
     /// The candidate is permanent and judged on, until then.
     Unproven { until: Moment },
+    /// It had ended, and is taken up again only to be rolled back: it stands here within one move.
+    Settled(HotReloadStatus),
     /// Traffic is to go back, and waits until the target is ready.
     Returning(Return),
 }
@@ -54,6 +56,7 @@ impl Progress {
             Self::Starting { .. } => HotReloadStatus::Starting,
             Self::Baking => HotReloadStatus::InProgress,
             Self::Unproven { .. } => HotReloadStatus::Completed,
+            Self::Settled(status) => *status,
             Self::Returning(_) => HotReloadStatus::RollingBack,
         }
     }

@@ -1,0 +1,501 @@
+//! A long life with faults, from a seed: files come and go, answers are late, lost, doubled or bad, operators interfere.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use caxton_rollout::{
+    AgentName, Arm, Blame, Content, Digest, Event, Explanation, Fault, FaultKind, HealthOutcome,
+    HealthSettings, Identity, Measure, Moment, OnInconclusive, OnUnproven, Order, Plan, PolicyMode,
+    PolicyRef, ReloadSettings, RollbackAnswer, RollbackSettings, Settings, Step, Strategy,
+    StrategyAnswer, Ticket, Verdict, VersionNumber,
+};
+
+use crate::rng::Rng;
+use crate::world::{Asks, Broken, Question, World};
+
+/// Events in the queue carry a number, so that those of the same moment keep their order.
+type Key = (Moment, u64);
+
+/// What is to happen later.
+#[derive(Debug, Clone)]
+enum Later {
+    /// Somebody does something to an agent.
+    Touch(usize),
+    /// Host ticks.
+    Tick(usize),
+    /// The question is answered.
+    Answer(Ticket),
+    /// An answer comes for the second time.
+    Again(Event),
+    /// The core wanted to be woken.
+    Wake,
+}
+
+/// One run.
+#[derive(Debug)]
+pub struct Simulation {
+    /// The core and its outside.
+    pub world: World,
+    rng: Rng,
+    queue: BTreeMap<Key, Later>,
+    sequence: u64,
+    agents: Vec<AgentName>,
+    scheduled: Vec<Ticket>,
+    /// Whether faults happen; not any more while it winds down.
+    faults: bool,
+}
+
+impl Simulation {
+    /// A run with a fleet of a few agents, whose number comes from the seed, too.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let count = 1 + rng.below(8);
+        let names = (0..count).map(|at| AgentName::try_new(format!("agent-{at}")));
+        let agents: Vec<AgentName> = names.filter_map(Result::ok).collect();
+        let world = World::new(1 + rng.below(4) as usize, seed);
+        let mut simulation = Self {
+            world,
+            rng,
+            queue: BTreeMap::new(),
+            sequence: 0,
+            scheduled: Vec::new(),
+            faults: true,
+            agents,
+        };
+        for at in 0..simulation.agents.len() {
+            simulation.later(1, Later::Touch(at));
+            simulation.later(1_000, Later::Tick(at));
+        }
+        simulation
+    }
+
+    /// Runs until so many reloads have begun, then takes all files away, waits, and looks for what was left behind.
+    ///
+    /// # Errors
+    /// A promise of the core was broken.
+    pub fn run(&mut self, reloads: u64) -> Result<(), Broken> {
+        while self.world.reloads < reloads {
+            self.turn()?;
+        }
+        self.wind_down()
+    }
+
+    /// One event: the next in the queue.
+    fn turn(&mut self) -> Result<(), Broken> {
+        let Some(((at, _), later)) = self.queue.pop_first() else {
+            return Err(Broken("nothing will ever happen again".to_owned()));
+        };
+        self.world.now = self.world.now.max(at);
+        match later {
+            Later::Touch(agent) => {
+                self.touch(agent)?;
+                let wait = self
+                    .rng
+                    .pick(&[50, 700, 3_000, 20_000, 120_000, 900_000], 1_000);
+                let wait = 1 + self.rng.below(wait);
+                self.later(wait, Later::Touch(agent));
+            }
+            Later::Tick(agent) => {
+                self.tick(agent)?;
+                let wait = self.rng.pick(&[1_000, 1_000, 5_000, 30_000], 1_000);
+                self.later(wait, Later::Tick(agent));
+            }
+            Later::Answer(ticket) => {
+                self.scheduled.retain(|known| *known != ticket);
+                if let Some(question) = self.world.take(ticket) {
+                    let event = self.answer(&question);
+                    if self.faults && self.rng.percent(5) {
+                        let wait = self.rng.below(90_000);
+                        self.later(wait, Later::Again(event.clone()));
+                    }
+                    self.world.tell(event)?;
+                }
+            }
+            Later::Again(event) => self.world.tell(event)?,
+            Later::Wake => self.world.tell(Event::Time)?,
+        }
+        self.schedule();
+        Ok(())
+    }
+
+    fn later(&mut self, wait_ms: u64, what: Later) {
+        let at = self.world.now.after(Duration::from_millis(wait_ms));
+        self.sequence += 1;
+        self.queue.insert((at, self.sequence), what);
+    }
+
+    /// Gives every new question a time for its answer, and the core its wake-up.
+    fn schedule(&mut self) {
+        let new: Vec<(Ticket, u64)> = self
+            .world
+            .open
+            .iter()
+            .filter(|question| !self.scheduled.contains(&question.ticket))
+            .map(|question| (question.ticket, usual_delay(&question.asks)))
+            .collect();
+        for (ticket, usual) in new {
+            self.scheduled.push(ticket);
+            let lost = self.faults && self.rng.percent(3);
+            if lost {
+                self.world.take(ticket);
+                continue;
+            }
+            let slow = if self.rng.percent(10) { 40 } else { 1 };
+            let delay = self.rng.below(usual * slow);
+            self.later(delay, Later::Answer(ticket));
+        }
+        let open = &self.world.open;
+        self.scheduled
+            .retain(|known| open.iter().any(|question| question.ticket == *known));
+        if let Some(due) = self.world.fleet.next_wakeup()
+            && self
+                .queue
+                .first_key_value()
+                .is_none_or(|((next, _), _)| *next > due)
+        {
+            self.sequence += 1;
+            self.queue.insert((due, self.sequence), Later::Wake);
+        }
+    }
+
+    /// Drops a file, takes one away, gives an order, or lets a long time pass at once.
+    fn touch(&mut self, agent: usize) -> Result<(), Broken> {
+        let Some(name) = self.agents.get(agent).cloned() else {
+            return Ok(());
+        };
+        match self.rng.below(100) {
+            0..60 => {
+                let event = self.wanted(name);
+                self.world.tell(event)
+            }
+            60..68 => self.world.tell(Event::Removed { agent: name }),
+            68..97 => {
+                let order = self.any_order();
+                self.world.order(&name, order).map(|_| ())
+            }
+            _ => {
+                let jump = self.rng.below(5 * 3_600_000);
+                self.world.now = self.world.now.after(Duration::from_millis(jump));
+                self.world.tell(Event::Time)
+            }
+        }
+    }
+
+    fn any_order(&mut self) -> Order {
+        let to = VersionNumber::new(1 + self.rng.below(30));
+        let orders = [
+            Order::Pause,
+            Order::Resume,
+            Order::Resume,
+            Order::Promote { now: false },
+            Order::Promote { now: true },
+            Order::Abort,
+            Order::Rollback { to: None },
+            Order::Rollback { to },
+            Order::Retry,
+            Order::Retry,
+        ];
+        self.rng.pick(&orders, Order::Retry)
+    }
+
+    fn wanted(&mut self, agent: AgentName) -> Event {
+        // Few enough contents that they come back, some of them while their endings are remembered.
+        let component = self.rng.below(12) as u8;
+        let identity = Identity {
+            component: Digest::new([component; 32]),
+            config: Digest::new([0; 32]),
+        };
+        let has_health = component.is_multiple_of(2);
+        let content = Content {
+            identity,
+            size: 1_000,
+            has_health,
+            stateful: false,
+        };
+        Event::Wanted {
+            agent,
+            content,
+            settings: Arc::new(self.settings()),
+        }
+    }
+
+    fn settings(&mut self) -> Settings {
+        let rng = &mut self.rng;
+        let seconds = |rng: &mut Rng, choices: &[u64]| Duration::from_secs(rng.pick(choices, 1));
+        let mut policies = Vec::new();
+        let mode = if rng.percent(90) {
+            PolicyMode::Enforce
+        } else {
+            PolicyMode::Monitor
+        };
+        for (name, chance, mode) in [
+            ("thresholds", 90, mode),
+            ("second", 30, PolicyMode::Enforce),
+            ("watching", 30, PolicyMode::Monitor),
+            ("manual", 10, PolicyMode::Enforce),
+        ] {
+            if rng.percent(chance) {
+                policies.push(PolicyRef {
+                    name: name.to_owned(),
+                    mode,
+                    settings: "{}".to_owned(),
+                });
+            }
+        }
+        let strategies = [
+            Strategy::Graceful,
+            Strategy::Graceful,
+            Strategy::Immediate,
+            Strategy::Parallel,
+        ];
+        let inconclusive = [
+            OnInconclusive::Abort,
+            OnInconclusive::Hold,
+            OnInconclusive::Promote,
+        ];
+        let unproven = [
+            OnUnproven::Keep,
+            OnUnproven::Keep,
+            OnUnproven::Hold,
+            OnUnproven::Abort,
+        ];
+        Settings {
+            reload: ReloadSettings {
+                strategy: rng.pick(&strategies, Strategy::Graceful),
+                drain_timeout: seconds(rng, &[0, 5, 60]),
+                warm_up: rng.percent(50).then(|| seconds(rng, &[0, 3, 20])),
+                bake: seconds(rng, &[0, 10, 60, 300]),
+                keep_previous: seconds(rng, &[0, 60, 900]),
+                deadline: seconds(rng, &[5, 60, 3_600]),
+                on_inconclusive: rng.pick(&inconclusive, OnInconclusive::Abort),
+                on_unproven: rng.pick(&unproven, OnUnproven::Keep),
+                ..ReloadSettings::default()
+            },
+            rollback: RollbackSettings {
+                enabled: rng.percent(85),
+                preserve_versions: rng.below(4) as u8,
+                timeout: seconds(rng, &[1, 60]),
+                policies,
+            },
+            health: HealthSettings::default(),
+        }
+    }
+
+    fn tick(&mut self, agent: usize) -> Result<(), Broken> {
+        let Some(agent) = self.agents.get(agent).cloned() else {
+            return Ok(());
+        };
+        let live = self.world.fleet.live(&agent);
+        if live.is_empty() {
+            return Ok(());
+        }
+        let serving = self.world.books.get(&agent).and_then(|books| books.serving);
+        let versions = live.into_iter().map(|number| {
+            let requests = if Some(number) == serving {
+                self.rng.below(30)
+            } else {
+                0
+            };
+            let failures = if self.rng.percent(15) {
+                requests
+            } else {
+                self.rng.below(requests / 4 + 1)
+            };
+            let arm = Arm {
+                requests,
+                failures,
+                latency_total_us: requests * 900,
+                ..Arm::default()
+            };
+            Measure {
+                number,
+                arm,
+                callers: requests,
+                failing_callers: failures,
+            }
+        });
+        let versions = versions.collect();
+        let end = self.world.now;
+        let start = Moment(end.0.saturating_sub(1_000));
+        self.world.tell(Event::Measured {
+            agent,
+            start,
+            end,
+            versions,
+        })
+    }
+
+    fn answer(&mut self, question: &Question) -> Event {
+        let Question {
+            agent,
+            ticket,
+            asks,
+        } = question.clone();
+        let faults = self.faults;
+        let rng = &mut self.rng;
+        let bad = faults && rng.percent(15);
+        match asks {
+            Asks::Pin => {
+                let result = if bad {
+                    Err(fault("standard", FaultKind::Missing))
+                } else {
+                    Ok(())
+                };
+                Event::Pinned {
+                    agent,
+                    ticket,
+                    result,
+                }
+            }
+            Asks::Prepare(..) if bad => {
+                let error = "it cannot be brought up".to_owned();
+                Event::PrepareFailed {
+                    agent,
+                    ticket,
+                    error,
+                    hosts_fault: rng.percent(30),
+                }
+            }
+            Asks::Prepare(..) => Event::Prepared { agent, ticket },
+            Asks::Plan(configured) => {
+                let plan = if bad {
+                    Err(fault("standard", FaultKind::Trap))
+                } else {
+                    Ok(*configured)
+                };
+                Event::Planned {
+                    agent,
+                    ticket,
+                    plan: plan.map(|plan| strange(rng, plan)),
+                }
+            }
+            Asks::Health(_) => {
+                let outcome = match rng.below(if bad { 3 } else { 1 }) {
+                    1 => HealthOutcome::Busy,
+                    2 => HealthOutcome::Failed("it does not feel well".to_owned()),
+                    _ => HealthOutcome::Passed,
+                };
+                Event::Health {
+                    agent,
+                    ticket,
+                    outcome,
+                }
+            }
+            Asks::Drain(_) => Event::Drained { agent, ticket },
+            Asks::Cut(_) => Event::Cut {
+                agent,
+                ticket,
+                calls: rng.below(3),
+            },
+            Asks::Judge { rollback, strategy } => {
+                let enforcing = rollback
+                    .into_iter()
+                    .filter(|call| call.mode == PolicyMode::Enforce);
+                let rollback = enforcing.map(|call| (call.name.clone(), verdict(rng, &call.name)));
+                let rollback = rollback.collect();
+                let strategy = strategy.then(|| step(rng));
+                Event::Judged {
+                    agent,
+                    ticket,
+                    rollback,
+                    strategy,
+                }
+            }
+        }
+    }
+
+    /// No more faults; all files go; after two hours nothing may be live and nothing remembered outside.
+    fn wind_down(&mut self) -> Result<(), Broken> {
+        self.faults = false;
+        self.queue
+            .retain(|_, later| !matches!(later, Later::Touch(_)));
+        for agent in self.agents.clone() {
+            self.world.tell(Event::Removed { agent })?;
+        }
+        self.schedule();
+        let end = self.world.now.after(Duration::from_secs(2 * 3_600));
+        while self.world.now < end {
+            self.turn()?;
+        }
+        for (name, books) in &self.world.books {
+            let live = self.world.fleet.live(name);
+            if !live.is_empty() || !books.contents.is_empty() || !books.ready.is_empty() {
+                return Err(Broken(format!(
+                    "{name}: left behind {live:?} {:?}",
+                    books.contents
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn usual_delay(asks: &Asks) -> u64 {
+    match asks {
+        Asks::Pin | Asks::Plan(_) | Asks::Judge { .. } => 50,
+        Asks::Health(_) => 200,
+        Asks::Prepare(..) => 2_000,
+        Asks::Drain(_) => 4_000,
+        Asks::Cut(_) => 100,
+    }
+}
+
+fn fault(policy: &str, kind: FaultKind) -> Fault {
+    Fault {
+        policy: policy.to_owned(),
+        kind,
+        message: "it did not work".to_owned(),
+    }
+}
+
+/// Plans that are legal and rare.
+fn strange(rng: &mut Rng, plan: Plan) -> Plan {
+    match rng.below(20) {
+        0 => Plan {
+            strategy: Strategy::TrafficSplitting,
+            ..plan
+        },
+        1 => Plan {
+            bake: Duration::from_secs(1 << 40),
+            drain: Duration::from_secs(1 << 40),
+            ..plan
+        },
+        _ => plan,
+    }
+}
+
+fn verdict(rng: &mut Rng, policy: &str) -> Result<RollbackAnswer, Fault> {
+    let verdict = match rng.below(100) {
+        0..70 => Verdict::Proceed,
+        70..85 => Verdict::Undecided,
+        85..90 => Verdict::Hold,
+        90..91 => Verdict::Rollback(Blame::Environment),
+        91..92 => Verdict::Rollback(Blame::Unknown),
+        92..94 => Verdict::Rollback(Blame::Candidate),
+        _ => return Err(fault(policy, FaultKind::OutOfFuel)),
+    };
+    Ok(RollbackAnswer {
+        verdict,
+        why: Explanation::default(),
+        state: vec![1],
+    })
+}
+
+fn step(rng: &mut Rng) -> Result<StrategyAnswer, Fault> {
+    let step = match rng.below(100) {
+        0..90 => Step::Wait,
+        90..93 => Step::Promote,
+        93 => Step::Advance,
+        94 => Step::SetSplit(30),
+        95 => Step::Hold("look at this".to_owned()),
+        _ => return Err(fault("standard", FaultKind::Trap)),
+    };
+    Ok(StrategyAnswer {
+        step,
+        why: Explanation::default(),
+        next_check: None,
+        state: Vec::new(),
+    })
+}

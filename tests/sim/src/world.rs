@@ -1,0 +1,505 @@
+//! The outside of the core, as far as it can be checked: who is ready, who serves, which questions are open.
+//!
+//! A [`World`] carries commands out in its own books, complains about every one that breaks a promise of the core, and
+//! leaves it to its driver when and how each question is answered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use caxton_rollout::{
+    AgentName, Command, Event, Fleet, FleetSettings, Happened, HotReloadId, HotReloadResult,
+    HotReloadStatus, Identity, MAX_WINDOWS, Moment, Notice, Order, OrderError, PolicyCall, Ticket,
+    VersionNumber,
+};
+
+/// More live versions of one agent than the core lets there be: its own bound for those that come in, and those that
+/// may be warm, serving or coming in beside it.
+const MAX_LIVE: usize = 10;
+
+/// A question that the core has asked and nobody has answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    /// Who is asked about.
+    pub agent: AgentName,
+    /// To be brought back.
+    pub ticket: Ticket,
+    /// What is asked.
+    pub asks: Asks,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Asks {
+    /// Are the policies there?
+    Pin,
+    /// Bring this version up.
+    Prepare(VersionNumber, Identity),
+    /// How is the version to come in, if not as configured?
+    Plan(Box<caxton_rollout::Plan>),
+    /// Is it well?
+    Health(VersionNumber),
+    /// Has it ended its calls?
+    Drain(VersionNumber),
+    /// How many calls were ended?
+    Cut(VersionNumber),
+    /// What do the policies say?
+    Judge {
+        /// The rollback policies.
+        rollback: Vec<PolicyCall>,
+        /// Whether the strategy policy is asked, too.
+        strategy: bool,
+    },
+}
+
+/// What is known of one agent outside of the core.
+#[derive(Debug, Clone, Default)]
+pub struct Books {
+    /// Its file is there.
+    pub present: bool,
+    /// Who gets new requests.
+    pub serving: Option<VersionNumber>,
+    /// Contents that came and were not forgotten.
+    pub contents: BTreeSet<Identity>,
+    /// Versions that are up.
+    pub ready: BTreeSet<VersionNumber>,
+    preparing: BTreeMap<Ticket, VersionNumber>,
+    identities: BTreeMap<VersionNumber, Identity>,
+    quarantined: BTreeSet<Identity>,
+    statuses: BTreeMap<HotReloadId, HotReloadStatus>,
+    /// Results by reload.
+    pub results: BTreeMap<HotReloadId, HotReloadResult>,
+}
+
+/// The core and what is outside of it.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// What is being tried.
+    pub fleet: Fleet,
+    /// The virtual clock.
+    pub now: Moment,
+    max_reloads: usize,
+    /// By agent.
+    pub books: BTreeMap<AgentName, Books>,
+    /// Not answered yet, oldest first.
+    pub open: Vec<Question>,
+    /// Every command in order, as text: what two runs are compared by.
+    pub log: String,
+    /// How many reloads have begun.
+    pub reloads: u64,
+    /// How many moves to each status were seen.
+    pub seen: BTreeMap<HotReloadStatus, u64>,
+}
+
+/// A promise that was broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken(pub String);
+
+type Checked = Result<(), Broken>;
+
+fn broken(what: impl Into<String>) -> Checked {
+    Err(Broken(what.into()))
+}
+
+impl World {
+    /// A world without agents.
+    #[must_use]
+    pub fn new(max_reloads: usize, seed: u64) -> Self {
+        Self {
+            fleet: Fleet::new(FleetSettings { max_reloads, seed }),
+            now: Moment(1_000_000),
+            max_reloads,
+            books: BTreeMap::new(),
+            open: Vec::new(),
+            log: String::new(),
+            reloads: 0,
+            seen: BTreeMap::new(),
+        }
+    }
+
+    /// Tells the core something, carries out what it answers, and checks all promises.
+    ///
+    /// # Errors
+    /// The core has broken one.
+    pub fn tell(&mut self, event: Event) -> Checked {
+        match &event {
+            Event::Wanted { agent, content, .. } => {
+                let books = self.books.entry(agent.clone()).or_default();
+                books.present = true;
+                books.contents.insert(content.identity);
+            }
+            Event::Removed { agent } => {
+                if let Some(books) = self.books.get_mut(agent) {
+                    books.present = false;
+                }
+            }
+            Event::Prepared { agent, ticket } => self.came_up(agent, *ticket, true),
+            Event::PrepareFailed { agent, ticket, .. } => self.came_up(agent, *ticket, false),
+            _ => {}
+        }
+        self.note_event(&event);
+        let commands = self.fleet.step(self.now, event);
+        self.carry_out(commands)
+    }
+
+    /// Gives an operator's order; a refused one must change nothing.
+    ///
+    /// # Errors
+    /// The core has broken a promise. That it refuses an order is none.
+    pub fn order(
+        &mut self,
+        agent: &AgentName,
+        order: Order,
+    ) -> Result<Result<(), OrderError>, Broken> {
+        let before = self.fleet.view(agent);
+        let _ = writeln!(self.log, "{} <- {agent}: {order}", self.now.0);
+        match self.fleet.order(self.now, agent, order) {
+            Ok(commands) => {
+                if order == Order::Retry
+                    && let Some(books) = self.books.get_mut(agent)
+                {
+                    books.quarantined.clear();
+                }
+                self.carry_out(commands)?;
+                Ok(Ok(()))
+            }
+            Err(refused) => {
+                let _ = writeln!(self.log, "  refused: {refused}");
+                let after = self.fleet.view(agent);
+                let same = match (&before, &after) {
+                    (Some(before), Some(after)) => {
+                        (before.serving, &before.reload, &before.candidate)
+                            == (after.serving, &after.reload, &after.candidate)
+                    }
+                    (None, None) => true,
+                    _ => false,
+                };
+                if same {
+                    Ok(Err(refused))
+                } else {
+                    Err(Broken(format!("{refused}: yet it changed")))
+                }
+            }
+        }
+    }
+
+    /// Takes the question from the open ones; none if it was answered or taken back.
+    pub fn take(&mut self, ticket: Ticket) -> Option<Question> {
+        let at = self
+            .open
+            .iter()
+            .position(|question| question.ticket == ticket)?;
+        Some(self.open.remove(at))
+    }
+
+    fn came_up(&mut self, agent: &AgentName, ticket: Ticket, well: bool) {
+        let Some(books) = self.books.get_mut(agent) else {
+            return;
+        };
+        if let Some(number) = books.preparing.remove(&ticket)
+            && well
+        {
+            books.ready.insert(number);
+        }
+    }
+
+    fn carry_out(&mut self, commands: Vec<Command>) -> Checked {
+        for command in commands {
+            self.note(&command);
+            self.carry_out_one(command)?;
+        }
+        self.check()
+    }
+
+    /// What policies are told is long: its figures stand for it.
+    fn note(&mut self, command: &Command) {
+        let _ = match command {
+            Command::Judge {
+                agent,
+                ticket,
+                metrics,
+                windows,
+                ..
+            } => {
+                let (count, last) = (windows.len(), windows.last().map(|window| window.end_ms));
+                let told = (
+                    metrics.requests_processed,
+                    metrics.requests_failed,
+                    count,
+                    last,
+                );
+                writeln!(self.log, "  -> Judge {agent} {ticket:?} {told:?}")
+            }
+            command => writeln!(self.log, "  -> {command:?}"),
+        };
+    }
+
+    /// An event in the log; what was measured in short.
+    fn note_event(&mut self, event: &Event) {
+        let now = self.now.0;
+        let _ = match event {
+            Event::Measured {
+                agent, versions, ..
+            } => {
+                let counts: Vec<_> = versions
+                    .iter()
+                    .map(|m| (m.number.get(), m.arm.requests, m.arm.failures))
+                    .collect();
+                writeln!(self.log, "{now} <- Measured {agent} {counts:?}")
+            }
+            event => writeln!(self.log, "{now} <- {event:?}"),
+        };
+    }
+
+    fn ask(&mut self, agent: AgentName, ticket: Ticket, asks: Asks) -> Checked {
+        if self.open.iter().any(|question| question.ticket == ticket) {
+            return broken(format!("{ticket:?} is given out twice"));
+        }
+        self.open.push(Question {
+            agent,
+            ticket,
+            asks,
+        });
+        Ok(())
+    }
+
+    fn carry_out_one(&mut self, command: Command) -> Checked {
+        match command {
+            Command::Pin { agent, ticket, .. } => self.ask(agent, ticket, Asks::Pin),
+            Command::Plan {
+                agent,
+                ticket,
+                configured,
+                ..
+            } => self.ask(agent, ticket, Asks::Plan(Box::new(configured))),
+            Command::Prepare {
+                agent,
+                ticket,
+                number,
+                identity,
+            } => {
+                let books = self.books.entry(agent.clone()).or_default();
+                books.prepare(ticket, number, identity)?;
+                self.ask(agent, ticket, Asks::Prepare(number, identity))
+            }
+            Command::CheckHealth {
+                agent,
+                ticket,
+                number,
+            } => {
+                self.is_up(&agent, number)?;
+                self.ask(agent, ticket, Asks::Health(number))
+            }
+            Command::Route { agent, serving } => self.route(&agent, serving),
+            Command::Drain {
+                agent,
+                ticket,
+                number,
+            } => {
+                self.is_up(&agent, number)?;
+                self.ask(agent, ticket, Asks::Drain(number))
+            }
+            Command::Cut {
+                agent,
+                ticket,
+                number,
+            } => {
+                self.is_up(&agent, number)?;
+                self.ask(agent, ticket, Asks::Cut(number))
+            }
+            Command::Judge {
+                agent,
+                ticket,
+                windows,
+                rollback,
+                strategy,
+                context,
+                ..
+            } => {
+                if windows.len() > MAX_WINDOWS || context.history.len() > 16 {
+                    return broken(format!(
+                        "{agent}: a policy is told more than the contract says"
+                    ));
+                }
+                if windows
+                    .iter()
+                    .any(|window| window.end_ms <= window.start_ms)
+                {
+                    return broken(format!("{agent}: a window ends before it starts"));
+                }
+                self.ask(
+                    agent,
+                    ticket,
+                    Asks::Judge {
+                        rollback,
+                        strategy: strategy.is_some(),
+                    },
+                )
+            }
+            Command::Unload { agent, number } => self.unload(&agent, number),
+            Command::Forget { agent, identity } => {
+                let known = self
+                    .books
+                    .get_mut(&agent)
+                    .is_some_and(|b| b.contents.remove(&identity));
+                if known {
+                    Ok(())
+                } else {
+                    broken(format!("{agent}: forgets what nobody knows"))
+                }
+            }
+            Command::Tell(notice) => self.hear(notice),
+            Command::Finished { agent, result } => {
+                if !result.status.is_terminal() {
+                    return broken(format!("{agent}: {:?} is no end", result.status));
+                }
+                let books = self.books.entry(agent).or_default();
+                books.results.insert(result.id, result);
+                Ok(())
+            }
+            Command::Unpin { .. } => Ok(()),
+        }
+    }
+
+    fn is_up(&self, agent: &AgentName, number: VersionNumber) -> Checked {
+        let up = self
+            .books
+            .get(agent)
+            .is_some_and(|books| books.ready.contains(&number));
+        if up {
+            Ok(())
+        } else {
+            broken(format!("{agent}: {number} is used and is not ready"))
+        }
+    }
+
+    fn route(&mut self, agent: &AgentName, serving: Option<VersionNumber>) -> Checked {
+        if let Some(number) = serving {
+            self.is_up(agent, number)?;
+        }
+        let books = self.books.entry(agent.clone()).or_default();
+        if serving.is_none() && books.present {
+            return broken(format!(
+                "{agent}: nothing serves any more, and the file is there"
+            ));
+        }
+        books.serving = serving;
+        Ok(())
+    }
+
+    fn unload(&mut self, agent: &AgentName, number: VersionNumber) -> Checked {
+        let books = self.books.entry(agent.clone()).or_default();
+        if books.serving == Some(number) {
+            return broken(format!("{agent}: {number} is unloaded while it serves"));
+        }
+        let was_preparing = books
+            .preparing
+            .values()
+            .any(|preparing| *preparing == number);
+        books.preparing.retain(|_, preparing| *preparing != number);
+        if !books.ready.remove(&number) && !was_preparing {
+            return broken(format!("{agent}: {number} is unloaded and was not loaded"));
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, notice: Notice) -> Checked {
+        let Notice {
+            agent,
+            reload,
+            what,
+        } = notice;
+        let books = self.books.entry(agent.clone()).or_default();
+        match (what, reload) {
+            (Happened::ReloadStarted { .. }, Some(id)) => {
+                self.reloads += 1;
+                if books
+                    .statuses
+                    .insert(id, HotReloadStatus::Pending)
+                    .is_some()
+                {
+                    return broken(format!("{agent}: reload {id} begins twice"));
+                }
+            }
+            (Happened::StatusChanged { from, to, .. }, Some(id)) => {
+                *self.seen.entry(to).or_default() += 1;
+                let before = books.statuses.insert(id, to);
+                if before != Some(from) || !from.may_become(to) {
+                    return broken(format!("{agent}: {before:?}, said {from:?}, to {to:?}"));
+                }
+            }
+            (Happened::Quarantined { identity, .. }, _) => {
+                books.quarantined.insert(identity);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Checked {
+        if self.fleet.next_wakeup().is_some_and(|due| due <= self.now) {
+            return broken("a wake-up is due and nothing came of it");
+        }
+        let mut preparing = 0;
+        for (name, books) in &self.books {
+            let Some(view) = self.fleet.view(name) else {
+                continue;
+            };
+            if view.serving != books.serving {
+                return broken(format!("{name}: the core forgot who serves"));
+            }
+            if view.serving.is_some() != view.permanent.is_some() {
+                return broken(format!(
+                    "{name}: serving {:?}, permanent {:?}",
+                    view.serving, view.permanent
+                ));
+            }
+            let live: BTreeSet<_> = self.fleet.live(name).into_iter().collect();
+            let loaded = books
+                .preparing
+                .values()
+                .chain(&books.ready)
+                .copied()
+                .collect();
+            if live != loaded {
+                return broken(format!("{name}: live is {live:?}, loaded {loaded:?}"));
+            }
+            if live.len() > MAX_LIVE {
+                return broken(format!("{name}: {} versions live at once", live.len()));
+            }
+            let early = [HotReloadStatus::Preparing, HotReloadStatus::Starting];
+            let comes = view
+                .reload
+                .is_some_and(|reload| early.contains(&reload.status));
+            if comes && view.candidate.map(|candidate| candidate.number) != view.serving {
+                preparing += 1;
+            }
+        }
+        if preparing > self.max_reloads {
+            return broken(format!("{preparing} versions are prepared at once"));
+        }
+        Ok(())
+    }
+}
+
+impl Books {
+    fn prepare(&mut self, ticket: Ticket, number: VersionNumber, identity: Identity) -> Checked {
+        if !self.contents.contains(&identity) {
+            return broken(format!(
+                "{number} is to be prepared from what was forgotten"
+            ));
+        }
+        if self.ready.contains(&number) || self.preparing.values().any(|other| *other == number) {
+            return broken(format!("{number} is prepared twice"));
+        }
+        let known = *self.identities.entry(number).or_insert(identity);
+        if known != identity {
+            return broken(format!("{number} has two contents"));
+        }
+        let comes_in = self.quarantined.contains(&identity);
+        if comes_in {
+            return broken(format!("{number} was quarantined and is prepared"));
+        }
+        self.preparing.insert(ticket, number);
+        Ok(())
+    }
+}

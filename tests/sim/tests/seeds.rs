@@ -1,0 +1,43 @@
+//! Fixed seeds, each twice: no promise is broken, and both runs say the same to the letter.
+
+use caxton_rollout::HotReloadStatus;
+use caxton_sim::Simulation;
+
+const RELOADS: u64 = 250;
+
+fn run(seed: u64) -> Simulation {
+    let mut simulation = Simulation::new(seed);
+    if let Err(broken) = simulation.run(RELOADS) {
+        panic!(
+            "seed {seed}: {}\nrun it again: cargo run -p caxton-sim -- --seed {seed} --seeds 1 --reloads {RELOADS} --log",
+            broken.0
+        );
+    }
+    simulation
+}
+
+#[test]
+fn fixed_seeds_hold_and_repeat() {
+    for seed in 1..=12 {
+        let (first, second) = (run(seed), run(seed));
+        assert!(
+            first.world.log == second.world.log,
+            "seed {seed} went two ways"
+        );
+        assert!(first.world.reloads >= RELOADS);
+    }
+}
+
+#[test]
+fn the_faults_reach_every_status() {
+    let simulation = run(7);
+    for status in HotReloadStatus::ALL
+        .into_iter()
+        .filter(|s| *s != HotReloadStatus::Pending)
+    {
+        assert!(
+            simulation.world.seen.contains_key(&status),
+            "{status:?} never came up"
+        );
+    }
+}
