@@ -220,7 +220,10 @@ impl Ring {
         }
         // `seq` rises by one without gaps, so the place of an event follows from its number.
         let skip = seq.saturating_add(1).saturating_sub(oldest.seq);
-        let events = self.events.iter().skip(usize::try_from(skip).unwrap_or(usize::MAX));
+        let events = self
+            .events
+            .iter()
+            .skip(usize::try_from(skip).unwrap_or(usize::MAX));
         found.extend(events.map(|(event, _)| Arc::clone(event)).take(BATCH));
         found
     }
@@ -267,7 +270,10 @@ mod tests {
     }
 
     fn kinds(events: &[Arc<Event>]) -> Vec<String> {
-        events.iter().map(|event| format!("{} {}", event.seq, event.kind)).collect()
+        events
+            .iter()
+            .map(|event| format!("{} {}", event.seq, event.kind))
+            .collect()
     }
 
     #[test]
@@ -282,7 +288,10 @@ mod tests {
             r#"{"seq":1,"at":12,"agent":"hello","reload":"00000000-0000-4000-8000-000000000007","kind":"swapped","to":2}"#
         );
         let bare = log.push(Moment(13), None, None, "started", Value::Null);
-        assert_eq!(bare.line(), r#"{"seq":2,"at":13,"agent":null,"reload":null,"kind":"started"}"#);
+        assert_eq!(
+            bare.line(),
+            r#"{"seq":2,"at":13,"agent":null,"reload":null,"kind":"started"}"#
+        );
     }
 
     #[test]
@@ -328,7 +337,10 @@ mod tests {
         }
         let ring = log.lock();
         assert!(ring.bytes <= MAX_BYTES && ring.events.len() < 400);
-        assert_eq!(ring.bytes, ring.events.iter().map(|(_, size)| size).sum::<usize>());
+        assert_eq!(
+            ring.bytes,
+            ring.events.iter().map(|(_, size)| size).sum::<usize>()
+        );
     }
 
     #[tokio::test]

@@ -5,10 +5,13 @@
 //! controller stores, [`admin`] shows what the controller published and passes operators' orders to it, [`cli`] is a
 //! client of the admin API.
 
+pub mod admin;
 mod artifacts;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod controller;
+mod demo;
 pub mod events;
 pub mod gateway;
 pub mod handle;

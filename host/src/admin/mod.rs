@@ -1,0 +1,152 @@
+//! The admin surface: JSON over HTTP under `/api/v1`, for the command line and for tools.
+//!
+//! | | |
+//! |---|---|
+//! | `GET agents` | every agent |
+//! | `GET agents/NAME` | one agent |
+//! | `GET agents/NAME/history` | how its reloads ended, newest first |
+//! | `POST agents/NAME/ORDER` | `rollback {to?}`, `promote {now?}`, `pause`, `resume`, `abort`, `retry` |
+//! | `GET events` | what happened: server-sent events, or JSON lines; `?since=SEQ`, `?follow=true` or `false` |
+//! | `GET host` | the host itself |
+//!
+//! It decides nothing: it shows what the controller published and passes orders on. It runs beside the gateway on a
+//! listener of its own, and no agent's answer ever passes through it.
+//!
+//! What must hold: every request carries the token and names this host; a page of another site can use it in no way;
+//! bodies, times, connections and followers are bounded; no answer depends on the controller having time.
+
+mod agents;
+mod announcement;
+mod error;
+mod guard;
+mod serve;
+mod stream;
+mod token;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, State};
+use axum::routing::{get, post};
+use axum::{Json, Router, middleware};
+use caxton_rollout::{Attention, Moment};
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::events::EventLog;
+use crate::handle::ControllerHandle;
+pub use announcement::{Announcement, AnnouncementError, FILE_NAME, announce, withdraw};
+use error::ApiError;
+use guard::Guard;
+pub use token::Token;
+
+/// What the surface shows and passes orders to.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// The way to the controller.
+    pub handle: ControllerHandle,
+    /// What happened.
+    pub events: Arc<EventLog>,
+    /// Where the gateway listens.
+    pub gateway: SocketAddr,
+    /// When the host was started.
+    pub started: Moment,
+    /// What a request must carry.
+    pub token: Token,
+}
+
+/// A token for one life of a host.
+///
+/// # Errors
+/// The operating system has no randomness to give.
+pub fn new_token() -> io::Result<Token> {
+    Token::generate().map_err(|problem| io::Error::other(problem.to_string()))
+}
+
+/// Serves on `listener` until `stop`; then takes no more connections, ends the followers, and waits a few seconds for
+/// the rest.
+pub async fn serve(listener: TcpListener, surface: Admin, stop: CancellationToken) {
+    let address = match listener.local_addr() {
+        Ok(address) => address,
+        Err(error) => {
+            tracing::error!(%error, "the admin surface has no address and is not there");
+            return;
+        }
+    };
+    let guard = Arc::new(Guard {
+        token: surface.token.clone(),
+        listening: address,
+    });
+    let api = Api {
+        surface: Arc::new(surface),
+        address,
+        followers: Arc::new(Semaphore::new(stream::MAX_FOLLOWERS)),
+        stop: stop.clone(),
+    };
+    serve::serve(listener, router(api, guard), stop).await;
+}
+
+/// What every handler may use.
+#[derive(Debug, Clone)]
+struct Api {
+    surface: Arc<Admin>,
+    address: SocketAddr,
+    followers: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+fn router(api: Api, guard: Arc<Guard>) -> Router {
+    let v1 = Router::new()
+        .route("/host", get(host))
+        .route("/events", get(stream::events))
+        .route("/agents", get(agents::list))
+        .route("/agents/{name}", get(agents::status))
+        .route(
+            "/agents/{name}/history",
+            get(agents::history).post(no_such_method),
+        )
+        .route("/agents/{name}/{order}", post(agents::order));
+    Router::new()
+        .nest("/api/v1", v1)
+        .fallback(async || ApiError::not_found())
+        .method_not_allowed_fallback(no_such_method)
+        .layer(DefaultBodyLimit::max(guard::MAX_BODY))
+        .layer(middleware::from_fn_with_state(guard, guard::check))
+        .with_state(api)
+}
+
+async fn no_such_method() -> ApiError {
+    ApiError::method_not_allowed()
+}
+
+#[derive(Debug, Serialize)]
+struct HostView {
+    version: &'static str,
+    pid: u32,
+    started_at: Moment,
+    gateway: SocketAddr,
+    admin: SocketAddr,
+    /// The newest event's number.
+    last_event: u64,
+    /// What waits for a person and belongs to no agent.
+    attention: Vec<Attention>,
+}
+
+/// `GET /api/v1/host`
+async fn host(State(api): State<Api>) -> Json<HostView> {
+    Json(HostView {
+        version: env!("CARGO_PKG_VERSION"),
+        pid: std::process::id(),
+        started_at: api.surface.started,
+        gateway: api.surface.gateway,
+        admin: api.address,
+        last_event: api.surface.events.last_seq(),
+        attention: api.surface.handle.published().attention.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

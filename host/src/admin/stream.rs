@@ -1,0 +1,192 @@
+//! What happened, as server-sent events or as JSON lines.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use super::Api;
+use super::error::ApiError;
+use crate::events::{Event, EventLog, Follower};
+
+/// Readers that follow at once: each holds a connection for as long as it likes.
+pub(super) const MAX_FOLLOWERS: usize = 32;
+
+/// Something is sent this often, so that a connection whose other end is gone is noticed.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Ask {
+    since: Option<u64>,
+    follow: Option<bool>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    /// The kind as `event`, the sequence number as `id`, so that browsers reconnect without a gap.
+    ServerSent,
+    Lines,
+}
+
+/// Answers `GET /api/v1/events`.
+pub(super) async fn events(
+    State(api): State<Api>,
+    ask: Result<Query<Ask>, axum::extract::rejection::QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let Query(ask) = ask.map_err(|error| ApiError::unprocessable(error.body_text()))?;
+    let format = if accepts_server_sent(&headers) {
+        Format::ServerSent
+    } else {
+        Format::Lines
+    };
+    let follow = ask.follow.unwrap_or(format == Format::ServerSent);
+    // A browser that reconnects repeats the address it first asked, so what it saw last counts for more.
+    let since = last_event_id(&headers)?.or(ask.since).unwrap_or(0);
+    let body = if follow {
+        let reading = Reading {
+            follower: api.surface.events.follow(since),
+            format,
+            stop: api.stop.clone(),
+            _permit: follower_permit(&api.followers)?,
+        };
+        Body::from_stream(futures::stream::unfold(reading, Reading::next))
+    } else {
+        Body::from_stream(futures::stream::iter(remembered(
+            &api.surface.events,
+            since,
+            format,
+        )))
+    };
+    let kind = match format {
+        Format::ServerSent => "text/event-stream",
+        Format::Lines => "application/x-ndjson",
+    };
+    let head = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    Ok((head, body).into_response())
+}
+
+struct Reading {
+    follower: Follower,
+    format: Format,
+    stop: CancellationToken,
+    /// Given back when the connection ends.
+    _permit: OwnedSemaphorePermit,
+}
+
+type Chunk = Result<Bytes, Infallible>;
+
+impl Reading {
+    async fn next(mut self) -> Option<(Chunk, Self)> {
+        let events = tokio::select! {
+            events = self.follower.next() => Some(events),
+            () = tokio::time::sleep(KEEP_ALIVE) => None,
+            () = self.stop.cancelled() => return None,
+        };
+        let text = match events {
+            Some(events) => self.format.write(&events),
+            None => self.format.nothing().to_owned(),
+        };
+        Some((Ok(text.into()), self))
+    }
+}
+
+/// Everything that is remembered after `since`, and then the end.
+fn remembered(
+    log: &EventLog,
+    since: u64,
+    format: Format,
+) -> impl Iterator<Item = Chunk> + Send + 'static {
+    let mut batches = Vec::new();
+    let mut position = since;
+    // What happens while it is read is for the next reader, or else a busy host would never let this one end.
+    let newest = log.last_seq();
+    loop {
+        let events = log.since(position);
+        let Some(last) = events.last() else { break };
+        position = last.seq;
+        batches.push(events);
+        if position >= newest {
+            break;
+        }
+    }
+    batches
+        .into_iter()
+        .map(move |events| Ok(format.write(&events).into()))
+}
+
+impl Format {
+    fn write(self, events: &[Arc<Event>]) -> String {
+        events.iter().map(|event| self.write_one(event)).collect()
+    }
+
+    fn write_one(self, event: &Event) -> String {
+        match self {
+            Self::Lines => format!("{}\n", event.line()),
+            // JSON has no line breaks of its own, so one `data` line holds it.
+            Self::ServerSent => format!(
+                "id: {}\nevent: {}\ndata: {}\n\n",
+                event.seq,
+                event.kind,
+                event.line()
+            ),
+        }
+    }
+
+    /// What a reader ignores.
+    fn nothing(self) -> &'static str {
+        match self {
+            Self::Lines => "\n",
+            Self::ServerSent => ":\n\n",
+        }
+    }
+}
+
+fn accepts_server_sent(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|accept| accept.to_str().ok())
+        .flat_map(|accept| accept.split(','))
+        .any(|kind| {
+            kind.split(';')
+                .next()
+                .is_some_and(|kind| kind.trim() == "text/event-stream")
+        })
+}
+
+fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
+    let Some(id) = headers.get("last-event-id") else {
+        return Ok(None);
+    };
+    let number = id.to_str().ok().and_then(|id| id.trim().parse().ok());
+    match number {
+        Some(number) => Ok(Some(number)),
+        None => Err(ApiError::unprocessable(
+            "the header last-event-id must be the id of an event: a number",
+        )),
+    }
+}
+
+fn follower_permit(followers: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ApiError> {
+    Arc::clone(followers).try_acquire_owned().map_err(|_| {
+        let message =
+            format!("{MAX_FOLLOWERS} readers follow already: end one, or read with follow=false");
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too-many-followers",
+            message,
+        )
+    })
+}

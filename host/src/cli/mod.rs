@@ -1,0 +1,165 @@
+//! The command line: `run` and `demo` hold a host, everything else is a client of a running host's admin surface.
+//!
+//! What must hold: exit code 0 is done, 1 is "the answer is no", 2 is wrong usage or configuration, 3 is a host that
+//! cannot be reached. Every failure says what is wrong, where, and what to do. Text that comes from agents, files or
+//! policies cannot act on the terminal. A reader that goes away ends the command and is no failure.
+
+mod args;
+mod call;
+mod client;
+mod failure;
+mod follow;
+mod logging;
+mod run;
+mod sentences;
+mod show;
+mod signals;
+mod table;
+mod text;
+mod time;
+mod views;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use serde_json::{Value, json};
+
+pub use args::{
+    AgentArgs, CallArgs, Cli, Command, Connection, DemoArgs, DemoStrategy, EventsArgs, ListArgs,
+    OrderArgs, PromoteArgs, RollbackArgs, RunArgs,
+};
+use client::Client;
+pub use failure::Failure;
+pub(crate) use logging::start as start_logging;
+pub(crate) use sentences::sentence;
+pub(crate) use signals::Signals;
+pub(crate) use text::{Paint, Tone, harmless};
+
+/// Does what the process's command line says.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return report(&Failure::No(format!(
+                "this machine gives no threads to work with: {error}"
+            )));
+        }
+    };
+    let ended = runtime.block_on(obey(cli.command));
+    // What still runs then, such as a wait for the standard input, has no say in when the process ends.
+    runtime.shutdown_background();
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(&failure),
+    }
+}
+
+fn report(failure: &Failure) -> ExitCode {
+    if !failure.is_silent() {
+        let mark = Paint::stderr().tone(Tone::Bad, "error:");
+        let _ = writeln!(
+            io::stderr(),
+            "{mark} {}",
+            text::harmless_lines(&failure.to_string())
+        );
+    }
+    failure.exit_code().into()
+}
+
+async fn obey(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Run(args) => run::run(args).await,
+        Command::Demo(args) => crate::demo::run(&args).await,
+        Command::Ls(args) => list(&args).await,
+        Command::Status(args) => status(&args).await,
+        Command::History(args) => history(&args).await,
+        Command::Events(args) => follow::events(&args).await,
+        Command::Call(args) => call::call(&args).await,
+        Command::Rollback(args) => {
+            let body = args.to.map_or_else(|| json!({}), |to| json!({ "to": to }));
+            order(&args.order, "rollback", body).await
+        }
+        Command::Promote(args) => order(&args.order, "promote", json!({ "now": args.now })).await,
+        Command::Pause(args) => order(&args, "pause", json!({})).await,
+        Command::Resume(args) => order(&args, "resume", json!({})).await,
+        Command::Abort(args) => order(&args, "abort", json!({})).await,
+        Command::Retry(args) => order(&args, "retry", json!({})).await,
+    }
+}
+
+async fn list(args: &ListArgs) -> Result<(), Failure> {
+    let client = Client::find(&args.connection)?;
+    let agents = client.get("agents").await?;
+    if args.json {
+        return print_json(&agents);
+    }
+    let agents: Vec<views::Agent> = client.read(agents)?;
+    let host: views::HostAttention = client.read(client.get("host").await?)?;
+    if agents.is_empty() && host.attention.is_empty() && Paint::stdout().terminal() {
+        return print("no agents yet: copy a component into the agents directory as NAME.wasm\n");
+    }
+    print(&show::agents(
+        &agents,
+        &host.attention,
+        time::now_ms(),
+        Paint::stdout(),
+    ))
+}
+
+async fn status(args: &AgentArgs) -> Result<(), Failure> {
+    let client = Client::find(&args.connection)?;
+    let agent = client.get(&format!("agents/{}", args.agent)).await?;
+    if args.json {
+        return print_json(&agent);
+    }
+    let agent: views::Agent = client.read(agent)?;
+    print(&show::status(&agent, time::now_ms(), Paint::stdout()))
+}
+
+async fn history(args: &AgentArgs) -> Result<(), Failure> {
+    let client = Client::find(&args.connection)?;
+    let results = client
+        .get(&format!("agents/{}/history", args.agent))
+        .await?;
+    if args.json {
+        return print_json(&results);
+    }
+    let results: Vec<views::Ended> = client.read(results)?;
+    if results.is_empty() && Paint::stdout().terminal() {
+        return print("no reload has ended yet\n");
+    }
+    print(&show::history(&results, time::now_ms(), Paint::stdout()))
+}
+
+async fn order(args: &OrderArgs, order: &str, body: Value) -> Result<(), Failure> {
+    let client = Client::find(&args.connection)?;
+    let agent = args.agent.to_string();
+    let taken = client.order(&agent, order, &body).await?;
+    if args.json {
+        return print_json(&taken);
+    }
+    let order = taken.get("order").and_then(Value::as_str).unwrap_or(order);
+    print(&format!(
+        "{agent}: {} is under way; `caxton status {agent}` shows it\n",
+        harmless(order)
+    ))
+}
+
+/// Writes to the standard output, at once.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+fn print_json(value: &Value) -> Result<(), Failure> {
+    // A tree of values with text keys: writing it cannot fail.
+    let json = serde_json::to_string_pretty(value).unwrap_or_default();
+    print(&format!("{}\n", text::harmless_json(&json)))
+}

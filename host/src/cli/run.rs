@@ -1,0 +1,84 @@
+//! `caxton run`: a host until a signal ends it.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::args::RunArgs;
+use super::failure::Failure;
+use super::signals::Signals;
+use super::{logging, print};
+use crate::config::HostConfig;
+use crate::host::Host;
+
+/// Read where it is there and no other is named.
+const DEFAULT_CONFIG: &str = "caxton.toml";
+
+pub(super) async fn run(args: RunArgs) -> Result<(), Failure> {
+    let config = configuration(args)?;
+    logging::start("info")?;
+    let mut signals = Signals::listen().map_err(|error| {
+        Failure::No(format!(
+            "this system lets no one listen for signals: {error}"
+        ))
+    })?;
+    let agents = config.agents.display().to_string();
+    let host = Host::start(config).await.map_err(|error| {
+        if error.is_usage() {
+            Failure::Usage(error.to_string())
+        } else {
+            Failure::No(error.to_string())
+        }
+    })?;
+    // Whoever closes the output of a host wants it to be quiet, not to end.
+    let _ = print(&format!(
+        "gateway  http://{}/\nadmin    http://{}/\nagents   {}\n",
+        host.gateway(),
+        host.admin(),
+        super::harmless(&agents)
+    ));
+    signals.asked(1).await;
+    say("stopping: what is running is answered first; ask once more to cut it");
+    let mut again = signals.clone();
+    let stopped = host.stop(async move { again.asked(2).await }).await;
+    match stopped.cut {
+        0 => say("stopped"),
+        cut => say(&format!(
+            "stopped; {cut} requests were cut before they were answered"
+        )),
+    }
+    Ok(())
+}
+
+/// What the command line says goes before what the file says.
+fn configuration(args: RunArgs) -> Result<HostConfig, Failure> {
+    let file = args.config.or_else(|| {
+        Path::new(DEFAULT_CONFIG)
+            .is_file()
+            .then(|| DEFAULT_CONFIG.into())
+    });
+    let mut config = match file {
+        Some(file) => HostConfig::load(&file).map_err(|error| Failure::Usage(error.to_string()))?,
+        None => HostConfig::default(),
+    };
+    if let Some(agents) = args.dir {
+        config.agents = agents;
+    }
+    if let Some(listen) = args.listen {
+        config.listen = listen;
+    }
+    if let Some(admin) = args.admin {
+        config.admin = admin;
+    }
+    if let Some(data_dir) = args.data_dir {
+        config.data_dir = data_dir;
+    }
+    if let Some(policies) = args.policies {
+        config.policies = policies;
+    }
+    config.poll |= args.poll;
+    Ok(config)
+}
+
+fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}

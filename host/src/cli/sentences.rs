@@ -1,0 +1,276 @@
+//! An event in a sentence. Shared by `caxton events` and the demo's timeline.
+
+use serde_json::{Map, Value};
+
+use super::text::{Tone, harmless};
+
+/// What happened, for people, and how good that is. Harmless on a terminal.
+///
+/// A kind that is not known is told with its fields, so that a newer host's events are readable, too.
+#[must_use]
+pub fn sentence(kind: &str, fields: &Map<String, Value>) -> (String, Tone) {
+    let (text, tone) = known(kind, &Fields(fields)).unwrap_or_else(|| unknown(kind, fields));
+    (harmless(&text).into_owned(), tone)
+}
+
+struct Fields<'a>(&'a Map<String, Value>);
+
+impl Fields<'_> {
+    fn text(&self, key: &str) -> Option<&str> {
+        self.0.get(key)?.as_str()
+    }
+
+    fn number(&self, key: &str) -> Option<u64> {
+        self.0.get(key)?.as_u64()
+    }
+
+    fn version(&self, key: &str) -> String {
+        self.number(key)
+            .map_or_else(|| "no version".to_owned(), |number| format!("v{number}"))
+    }
+
+    /// The reason as the second half of a sentence, or nothing.
+    fn because(&self) -> String {
+        self.text("reason")
+            .map(|reason| format!(": {reason}"))
+            .unwrap_or_default()
+    }
+}
+
+fn known(kind: &str, fields: &Fields<'_>) -> Option<(String, Tone)> {
+    let said = match kind {
+        "reload-started" => match fields.number("from") {
+            None => (
+                format!("{} is deployed, the first version", fields.version("to")),
+                Tone::Busy,
+            ),
+            Some(from) => (
+                format!("{} comes in, v{from} serves", fields.version("to")),
+                Tone::Busy,
+            ),
+        },
+        "status-changed" => {
+            let to = fields.text("to")?;
+            (format!("{to}{}", fields.because()), status_tone(to))
+        }
+        "waiting" => (format!("waits{}", fields.because()), Tone::Busy),
+        "swapped" => match fields.number("to") {
+            None => (
+                format!("{} serves no more", fields.version("from")),
+                Tone::Bad,
+            ),
+            Some(to) => (
+                format!(
+                    "v{to} gets all new requests, before: {}",
+                    fields.version("from")
+                ),
+                Tone::Strong,
+            ),
+        },
+        "health-failed" => (
+            format!(
+                "a health check of {} failed{}",
+                fields.version("number"),
+                fields.because()
+            ),
+            Tone::Bad,
+        ),
+        "verdict" => verdict(fields)?,
+        "fault" => {
+            let message = fields.text("message").unwrap_or("no usable answer");
+            (
+                format!("policy {} is at fault: {message}", fields.text("policy")?),
+                Tone::Bad,
+            )
+        }
+        "completed" => {
+            let evidence = fields.text("evidence").unwrap_or("none");
+            (
+                format!(
+                    "{} is permanent ({})",
+                    fields.version("number"),
+                    evidence_words(evidence)
+                ),
+                Tone::Good,
+            )
+        }
+        "disarmed" => (
+            format!(
+                "{} is watched no more{}",
+                fields.version("number"),
+                fields.because()
+            ),
+            Tone::Faint,
+        ),
+        "rolled-back" => {
+            let text = format!(
+                "back from {} to {}{}",
+                fields.version("from"),
+                fields.version("to"),
+                fields.because()
+            );
+            (text, Tone::Bad)
+        }
+        "quarantined" => (format!("quarantined{}", fields.because()), Tone::Bad),
+        "set-aside" => (format!("set aside{}", fields.because()), Tone::Bad),
+        "diverged" => (
+            format!("the file does not come in{}", fields.because()),
+            Tone::Bad,
+        ),
+        "calls-cut" => {
+            let calls = fields.number("calls")?;
+            let noun = if calls == 1 { "call" } else { "calls" };
+            (
+                format!("{calls} {noun} on {} cut", fields.version("number")),
+                Tone::Bad,
+            )
+        }
+        "ordered" => (
+            format!("an operator ordered: {}", fields.text("order")?),
+            Tone::Strong,
+        ),
+        "stopped" => ("stopped: its file is gone".to_owned(), Tone::Busy),
+        crate::events::MISSED => {
+            let missed = fields.number(crate::events::MISSED).unwrap_or(0);
+            (
+                format!("{missed} events are not remembered any more"),
+                Tone::Busy,
+            )
+        }
+        _ => return None,
+    };
+    Some(said)
+}
+
+fn verdict(fields: &Fields<'_>) -> Option<(String, Tone)> {
+    let policy = fields.text("policy")?;
+    let (word, tone) = verdict_word(fields.0.get("verdict")?);
+    let monitors = match fields.0.get("enforcing") {
+        Some(Value::Bool(false)) => " (monitors only)",
+        _ => "",
+    };
+    let why = fields
+        .0
+        .get("why")
+        .and_then(|why| why.get("summary"))
+        .and_then(Value::as_str);
+    let why = why
+        .filter(|why| !why.is_empty())
+        .map(|why| format!(": {why}"))
+        .unwrap_or_default();
+    Some((format!("policy {policy}{monitors} says {word}{why}"), tone))
+}
+
+/// A verdict in a few words.
+pub(super) fn verdict_word(verdict: &Value) -> (String, Tone) {
+    match verdict {
+        Value::String(word) if word == "proceed" => (word.clone(), Tone::Good),
+        Value::String(word) if word == "hold" => (word.clone(), Tone::Busy),
+        Value::String(word) => (word.clone(), Tone::Plain),
+        Value::Object(rollback) => {
+            let blame = rollback
+                .get("rollback")
+                .and_then(Value::as_str)
+                .unwrap_or("unknown");
+            (format!("rollback, blames: {blame}"), Tone::Bad)
+        }
+        _ => ("nothing yet".to_owned(), Tone::Faint),
+    }
+}
+
+/// What a completion rests on.
+pub(super) fn evidence_words(evidence: &str) -> &str {
+    match evidence {
+        "sufficient" => "enough evidence",
+        "insufficient" => "not enough evidence",
+        "operator" => "by an operator",
+        "none" => "not judged",
+        other => other,
+    }
+}
+
+/// How good a reload's status is.
+pub(super) fn status_tone(status: &str) -> Tone {
+    match status {
+        "completed" => Tone::Good,
+        "failed" | "rolled-back" | "rolling-back" => Tone::Bad,
+        "cancelled" => Tone::Faint,
+        _ => Tone::Busy,
+    }
+}
+
+fn unknown(kind: &str, fields: &Map<String, Value>) -> (String, Tone) {
+    let mut text = kind.to_owned();
+    for (key, value) in fields {
+        let value = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        text.push_str(&format!(" {key}={value}"));
+    }
+    (text, Tone::Plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+    use serde_json::json;
+
+    #[test]
+    fn every_kind_has_a_sentence() {
+        let events = [
+            ("reload-started", json!({"from": null, "to": 1})),
+            ("reload-started", json!({"from": 1, "to": 2})),
+            (
+                "status-changed",
+                json!({"from": "starting", "to": "in-progress", "reason": null}),
+            ),
+            (
+                "status-changed",
+                json!({"to": "failed", "reason": "it traps\u{1b}[31m"}),
+            ),
+            ("waiting", json!({"reason": "for a slot"})),
+            ("swapped", json!({"from": 1, "to": 2})),
+            ("swapped", json!({"from": 1, "to": null})),
+            (
+                "verdict",
+                json!({"policy": "p", "enforcing": false, "verdict": "hold", "why": {"summary": "too few"}}),
+            ),
+            (
+                "verdict",
+                json!({"policy": "p", "enforcing": true, "verdict": {"rollback": "candidate"}}),
+            ),
+            ("fault", json!({"policy": "p", "message": "it trapped"})),
+            ("completed", json!({"number": 2, "evidence": "sufficient"})),
+            (
+                "rolled-back",
+                json!({"from": 3, "to": 2, "reason": "error-rate"}),
+            ),
+            ("calls-cut", json!({"number": 1, "calls": 1})),
+            ("missed", json!({"missed": 12})),
+            ("of-a-newer-host", json!({"a": 1, "b": "x"})),
+        ];
+        let told: String = events
+            .iter()
+            .map(|(kind, fields)| format!("{}\n", sentence(kind, fields.as_object().unwrap()).0))
+            .collect();
+        expect![[r#"
+            v1 is deployed, the first version
+            v2 comes in, v1 serves
+            in-progress
+            failed: it traps\u{1b}[31m
+            waits: for a slot
+            v2 gets all new requests, before: v1
+            v1 serves no more
+            policy p (monitors only) says hold: too few
+            policy p says rollback, blames: candidate
+            policy p is at fault: it trapped
+            v2 is permanent (enough evidence)
+            back from v3 to v2: error-rate
+            1 call on v1 cut
+            12 events are not remembered any more
+            of-a-newer-host a=1 b=x
+        "#]]
+        .assert_eq(&told);
+    }
+}

@@ -1,0 +1,108 @@
+//! What the admin surface answers, as far as the tables show it. Anything else in it is passed over, and what is missing
+//! is shown as missing, so that this client also reads the hosts before and after its own version.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Agent {
+    pub agent: String,
+    pub state: String,
+    pub stable: Option<Version>,
+    pub candidate: Option<Version>,
+    pub split: u8,
+    pub reload: Option<Reload>,
+    pub in_flight: u64,
+    pub quarantined: Vec<Quarantined>,
+    pub attention: Vec<Attention>,
+    pub last_error: Option<String>,
+    pub diverged: Option<String>,
+    pub serving: Option<u64>,
+    pub kept: Vec<Version>,
+    pub verdicts: Vec<Verdict>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Version {
+    pub number: u64,
+    pub digest: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Reload {
+    pub id: String,
+    pub status: String,
+    pub strategy: String,
+    pub started_at: u64,
+    pub paused: bool,
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Quarantined {
+    pub digest: String,
+    pub reason: String,
+    pub since: u64,
+    pub blamed: bool,
+    pub again_at: Option<u64>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Attention {
+    pub kind: String,
+    pub since: u64,
+    pub text: String,
+    pub command: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Verdict {
+    pub policy: String,
+    pub enforcing: bool,
+    pub verdict: Value,
+    pub why: Why,
+    pub faults: u32,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Why {
+    pub summary: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct HostAttention {
+    pub attention: Vec<Attention>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Ended {
+    pub status: String,
+    pub strategy: String,
+    pub from: Option<u64>,
+    pub to: Option<u64>,
+    pub started_at: u64,
+    pub completed_at: u64,
+    pub rollback_reason: Option<String>,
+    pub error: Option<String>,
+    pub evidence: String,
+    pub lost_requests: u64,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Happened {
+    pub at: u64,
+    pub agent: Option<String>,
+    pub kind: String,
+    #[serde(flatten)]
+    pub fields: Map<String, Value>,
+}

@@ -1,0 +1,330 @@
+//! What happens in the demo, and what must come of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
+
+use super::clients::{CLIENTS, Clients, Counted};
+use super::timeline::{Actor, Timeline};
+use super::{AGENT, Stage};
+use crate::cli::{Failure, Paint, Tone, print, sentence};
+use crate::events::{Event, Follower};
+use crate::host::Host;
+
+/// For each step. A machine that is busy with other things may be slow; one that takes longer is stuck.
+const STEP_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Traffic before the second version, so that there is something to compare it with.
+const BEFORE: u64 = 500;
+
+/// What the strategy says about lost requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Promise {
+    NothingLost,
+    /// Calls that are in flight on the old version at a swap.
+    CutAtSwaps,
+}
+
+/// The demo's course.
+pub(super) struct Story<'a> {
+    host: &'a Host,
+    stage: &'a Stage,
+    promise: Promise,
+    events: Follower,
+    timeline: Timeline,
+    paint: Paint,
+}
+
+impl<'a> Story<'a> {
+    pub(super) fn new(host: &'a Host, stage: &'a Stage, promise: Promise, paint: Paint) -> Self {
+        let events = host.events().follow(0);
+        Self {
+            host,
+            stage,
+            promise,
+            events,
+            timeline: Timeline::begin(paint),
+            paint,
+        }
+    }
+
+    /// Runs it to its end.
+    ///
+    /// # Errors
+    /// It went otherwise than it is told, or the output is closed.
+    pub(super) async fn tell(mut self) -> Result<(), Failure> {
+        self.introduce()?;
+        self.first_version().await?;
+        let clients = Clients::start(self.host.gateway(), AGENT);
+        self.timeline.entry(
+            Actor::Clients,
+            Tone::Plain,
+            &format!(
+                "{CLIENTS} clients begin to call it without a pause, each over one connection"
+            ),
+        )?;
+        self.traffic(&clients).await?;
+        self.good_version(&clients).await?;
+        let reason = self.bad_version(&clients).await?;
+        let counted = clients.stop().await;
+        self.conclude(&counted, &reason)
+    }
+
+    fn introduce(&self) -> Result<(), Failure> {
+        let title = "caxton demo: one agent, a good new version of it, and a bad one";
+        print(&format!("{}\n\n", self.paint.tone(Tone::Strong, title)))?;
+        let agents = self.stage.path().join("agents");
+        self.timeline.line(
+            "host",
+            Tone::Plain,
+            &format!("http://{}/, in this process", self.host.gateway()),
+        )?;
+        self.timeline
+            .line("watches", Tone::Plain, &format!("{}", agents.display()))?;
+        self.timeline.line(
+            "strategy",
+            Tone::Plain,
+            match self.promise {
+                Promise::NothingLost => {
+                    "graceful: new requests go to the new version, the old one finishes what it has"
+                }
+                Promise::CutAtSwaps => {
+                    "immediate: all at once; calls in flight on the old version are cut and counted"
+                }
+            },
+        )
+    }
+
+    async fn first_version(&mut self) -> Result<(), Failure> {
+        self.timeline
+            .chapter("1  A file is dropped into the directory, and it serves")?;
+        self.drop_in(1)?;
+        self.until("completed", "version 1 to serve", &["failed", "diverged"])
+            .await?;
+        Ok(())
+    }
+
+    async fn traffic(&mut self, clients: &Clients) -> Result<(), Failure> {
+        let deadline = Instant::now() + STEP_DEADLINE;
+        while clients.so_far().all_answered() < BEFORE {
+            if Instant::now() > deadline {
+                return Err(Failure::No(format!(
+                    "the clients did not get {BEFORE} answers of version 1 in a minute"
+                )));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    async fn good_version(&mut self, clients: &Clients) -> Result<(), Failure> {
+        self.timeline
+            .chapter("2  A good second version takes its place, while the clients go on")?;
+        let before = clients.so_far();
+        self.drop_in(2)?;
+        self.until(
+            "completed",
+            "version 2 to become permanent",
+            &["failed", "rolled-back", "cancelled", "diverged"],
+        )
+        .await?;
+        self.tell_traffic(&before, &clients.so_far())
+    }
+
+    /// Why it was taken back.
+    async fn bad_version(&mut self, clients: &Clients) -> Result<String, Failure> {
+        self.timeline.chapter(
+            "3  A bad third version: it fails 3 calls in 10, and nobody has told the host",
+        )?;
+        let before = clients.so_far();
+        self.drop_in(3)?;
+        let taken_back = self
+            .until(
+                "rolled-back",
+                "version 3 to be taken back",
+                &["failed", "completed", "cancelled", "diverged"],
+            )
+            .await?;
+        self.tell_traffic(&before, &clients.so_far())?;
+        let reason = taken_back.fields.get("reason").and_then(Value::as_str);
+        Ok(reason.unwrap_or("no reason was given").to_owned())
+    }
+
+    fn drop_in(&self, number: usize) -> Result<(), Failure> {
+        let text = format!("mv {AGENT}-v{number}.wasm agents/{AGENT}.wasm");
+        self.timeline.entry(Actor::You, Tone::Strong, &text)?;
+        self.stage
+            .drop_in(number)
+            .map_err(|error| Failure::No(format!("version {number} cannot be dropped: {error}")))
+    }
+
+    /// Tells what happens until an event of the kind `good`; one of the kinds, or a status, in `bad` ends the story.
+    async fn until(&mut self, good: &str, what: &str, bad: &[&str]) -> Result<Arc<Event>, Failure> {
+        let deadline = Instant::now() + STEP_DEADLINE;
+        loop {
+            let Ok(events) = timeout_at(deadline, self.events.next()).await else {
+                let seconds = STEP_DEADLINE.as_secs();
+                return Err(Failure::No(format!(
+                    "the demo waited {seconds} s in vain for {what}"
+                )));
+            };
+            let mut reached = None;
+            for event in events {
+                self.tell_event(&event)?;
+                let status = event.fields.get("to").and_then(Value::as_str);
+                let status = status.filter(|_| event.kind == "status-changed");
+                if bad
+                    .iter()
+                    .any(|bad| event.kind == *bad || status == Some(*bad))
+                {
+                    let (text, _) = sentence(&event.kind, &event.fields);
+                    return Err(Failure::No(format!(
+                        "the demo waited for {what}, and this happened instead: {text}"
+                    )));
+                }
+                if event.kind == good {
+                    reached = Some(event);
+                }
+            }
+            if let Some(event) = reached {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// The events that a newcomer wants to see, in the words of someone who explains.
+    fn tell_event(&self, event: &Event) -> Result<(), Failure> {
+        let (mut text, mut tone) = sentence(&event.kind, &event.fields);
+        let number = |key: &str| event.fields.get(key).and_then(Value::as_u64);
+        let actor = match event.kind.as_str() {
+            "reload-started" => {
+                let to = number("to").unwrap_or_default();
+                text = match number("from") {
+                    None => format!("checks and compiles version {to}"),
+                    Some(from) => format!(
+                        "checks and compiles version {to}; version {from} serves on meanwhile"
+                    ),
+                };
+                tone = Tone::Plain;
+                Actor::Host
+            }
+            "swapped" => {
+                text = self.swap_words(number("from"), number("to"));
+                Actor::Host
+            }
+            "completed" if number("number") == Some(1) => {
+                text = "version 1 is permanent: there is nothing to compare it with".to_owned();
+                Actor::Host
+            }
+            "completed" => {
+                text = format!(
+                    "version {} is permanent: the policy found enough for it",
+                    number("number").unwrap_or_default()
+                );
+                Actor::Host
+            }
+            "rolled-back" => {
+                text = format!(
+                    "version {} is rolled back, version {} serves",
+                    number("from").unwrap_or_default(),
+                    number("to").unwrap_or_default()
+                );
+                Actor::Host
+            }
+            "verdict" => {
+                text = text.strip_prefix("policy ").unwrap_or(&text).to_owned();
+                Actor::Policy
+            }
+            "calls-cut" | "fault" | "waiting" | "health-failed" => Actor::Host,
+            "quarantined" => {
+                text = "the same bytes will not be tried again by themselves".to_owned();
+                tone = Tone::Plain;
+                Actor::Host
+            }
+            _ => return Ok(()),
+        };
+        self.timeline.entry(actor, tone, &text)
+    }
+
+    fn swap_words(&self, from: Option<u64>, to: Option<u64>) -> String {
+        match (from, to) {
+            (_, None) => "no version serves".to_owned(),
+            (None, Some(to)) => format!("version {to} serves"),
+            (Some(from), Some(to)) => match self.promise {
+                Promise::NothingLost => {
+                    format!("new requests go to version {to}; version {from} finishes what it has")
+                }
+                Promise::CutAtSwaps => {
+                    format!("all requests go to version {to}; version {from} is cut")
+                }
+            },
+        }
+    }
+
+    fn tell_traffic(&self, before: &Counted, after: &Counted) -> Result<(), Failure> {
+        let lost = after.lost.saturating_sub(before.lost);
+        let by_version: Vec<String> = (1_usize..)
+            .zip(after.answered.iter().zip(&before.answered))
+            .map(|(number, (after, before))| (number, after.saturating_sub(*before)))
+            .filter(|(_, answered)| *answered > 0)
+            .map(|(number, answered)| format!("{answered} by version {number}"))
+            .collect();
+        let text = format!(
+            "since the file was dropped: answered {}; {lost} lost",
+            by_version.join(", ")
+        );
+        self.timeline.entry(
+            Actor::Clients,
+            if lost == 0 { Tone::Good } else { Tone::Bad },
+            &text,
+        )
+    }
+
+    fn conclude(&self, counted: &Counted, reason: &str) -> Result<(), Failure> {
+        self.timeline.chapter("What came of it")?;
+        let [one, two, three] = counted.answered;
+        let failed: u64 = counted.failed.iter().sum();
+        self.timeline.line(
+            "rolled back",
+            Tone::Plain,
+            &format!("version 3, because {reason}"),
+        )?;
+        self.timeline.line(
+            "answers",
+            Tone::Plain,
+            &format!("version 1: {one}, version 2: {two}, version 3: {three}, of which {failed} say that it failed"),
+        )?;
+        let tone = if counted.lost == 0 {
+            Tone::Good
+        } else {
+            Tone::Bad
+        };
+        let requests = format!(
+            "{} sent over {} connections, {} answered, {} lost",
+            counted.sent,
+            counted.connections,
+            counted.all_answered(),
+            counted.lost
+        );
+        self.timeline.line("requests", tone, &requests)?;
+        let unanswered = counted.sent.saturating_sub(counted.all_answered());
+        if unanswered != counted.lost {
+            return Err(Failure::No(format!(
+                "{unanswered} requests have no answer, and {} count as lost",
+                counted.lost
+            )));
+        }
+        match (self.promise, counted.lost) {
+            (Promise::NothingLost, 1..) => Err(Failure::No(format!(
+                "{} requests were lost, and a graceful reload promises that none is: please report this",
+                counted.lost
+            ))),
+            (Promise::CutAtSwaps, 0) => Err(Failure::No(
+                "nothing was lost, because no call was in flight at the swaps: run it again on a busier machine".to_owned(),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
