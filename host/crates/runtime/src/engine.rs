@@ -1,0 +1,225 @@
+//! One engine for all agents: machine code, linear memories from a pool, and a clock that makes guests yield.
+
+use crate::compile::{Compiler, Digest};
+use crate::inspect::{Inspection, Refusal, inspect};
+use crate::instance::make;
+use crate::logs::{LogQueue, LogSink, TracingSink};
+use crate::prepare::PrepareError;
+use crate::serving::Serving;
+use crate::spec::AgentSpec;
+use crate::store::link;
+use crate::version::Version;
+use sha2::{Digest as _, Sha256};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+/// How often a guest that computes gives way to others. A loop delays its neighbours by this much, and a deadline comes by this
+/// much too late.
+const TICK: Duration = Duration::from_millis(10);
+/// Component instances that live at once unless told otherwise.
+const DEFAULT_INSTANCES: u32 = 1_000;
+/// Components that compile at once unless told otherwise: each takes several times its size in memory.
+const DEFAULT_COMPILES: usize = 2;
+/// Core instances of one component from Rust with its adapters; larger compositions use the shares of smaller ones.
+const CORE_INSTANCES_PER_COMPONENT: u32 = 4;
+/// Linear memories and fiber stacks per component: one, and one more for compositions and for host calls in flight.
+const MEMORIES_PER_COMPONENT: u32 = 2;
+/// Of a memory that goes back to the pool, the part that is cleared by hand instead of being given back to the system.
+const KEEP_RESIDENT: usize = 2 << 20;
+/// The same for tables.
+const KEEP_TABLE_RESIDENT: usize = 64 << 10;
+/// How many elements one table of the pool can grow to; language runtimes need more than wasmtime's default.
+const TABLE_ELEMENTS: usize = 100_000;
+
+/// What the host decides once.
+#[derive(Clone)]
+pub struct RuntimeOptions {
+    /// Component instances that live at once, over all agents. Further calls wait a moment and are then shed.
+    pub instances: u32,
+    /// Components that compile at once.
+    pub compiles: usize,
+    /// Who gets what guests print.
+    pub log_sink: Arc<dyn LogSink>,
+}
+
+impl Default for RuntimeOptions {
+    fn default() -> Self {
+        Self {
+            instances: DEFAULT_INSTANCES,
+            compiles: DEFAULT_COMPILES,
+            log_sink: Arc::new(TracingSink),
+        }
+    }
+}
+
+impl std::fmt::Debug for RuntimeOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RuntimeOptions")
+            .field("instances", &self.instances)
+            .field("compiles", &self.compiles)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why there is no runtime.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// Wasmtime refused.
+    #[error("wasmtime cannot be set up on this machine: {0}")]
+    Engine(String),
+    /// No thread could be started.
+    #[error("the thread {name} could not be started: {error}")]
+    Thread {
+        /// Which.
+        name: &'static str,
+        /// Why.
+        error: String,
+    },
+}
+
+/// Everything that agents share. It lives as long as any [`Version`] of it.
+pub struct Runtime {
+    engine: Engine,
+    compiler: Compiler,
+    pub(crate) instances: Arc<Semaphore>,
+    pub(crate) logs: LogQueue,
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime")
+            .field("free_instances", &self.instances.available_permits())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Runtime {
+    /// Sets up the engine, its clock and the threads for compiling and for log lines.
+    pub fn new(options: RuntimeOptions) -> Result<Arc<Self>, RuntimeError> {
+        let engine = engine(options.instances.max(1))?;
+        start_ticker(&engine)?;
+        let linker = link(&engine).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
+        let compiler =
+            Compiler::new(linker, options.compiles).map_err(|error| RuntimeError::Thread {
+                name: "caxton-compile",
+                error,
+            })?;
+        let logs = LogQueue::start(options.log_sink).map_err(|error| RuntimeError::Thread {
+            name: "caxton-logs",
+            error: error.to_string(),
+        })?;
+        Ok(Arc::new(Self {
+            engine,
+            compiler,
+            instances: Arc::new(Semaphore::new(options.instances.max(1) as usize)),
+            logs,
+        }))
+    }
+
+    /// Looks at bytes that want to be an agent: every stage before compiling. It computes only, up to a second for the largest
+    /// components, and belongs on a blocking thread then.
+    pub fn inspect(&self, bytes: &[u8]) -> Result<Inspection, Refusal> {
+        inspect(bytes, self.engine.get_wasm_features())
+    }
+
+    /// Makes a version ready to be called: inspects, compiles (unless a living version has the same bytes), and tries one
+    /// instance under the version's limits.
+    ///
+    /// Nothing of it is left behind when it fails or when the future is dropped.
+    pub async fn prepare(
+        self: &Arc<Self>,
+        bytes: Arc<[u8]>,
+        spec: AgentSpec,
+    ) -> Result<Arc<Version>, PrepareError> {
+        if let Some(problem) = spec.problem() {
+            return Err(PrepareError::Spec(problem));
+        }
+        let (digest, inspection) = self.look_at(Arc::clone(&bytes)).await?;
+        let (slot, was_there) = self.compiler.code(digest, bytes, &inspection).await?;
+        let compile_time = match slot.code() {
+            Some(code) if !was_there => code.took,
+            _ => Duration::ZERO,
+        };
+        let timeout = spec.limits.request_timeout;
+        let serving = Serving::new(Arc::clone(self), slot, spec, inspection, digest);
+        let trial = tokio::time::timeout(timeout, make(&serving)).await;
+        match trial {
+            Err(_) => Err(PrepareError::Deadline { limit: timeout }),
+            Ok(Err(error)) => Err(error.into()),
+            Ok(Ok(_instance)) => Ok(Arc::new(Version::new(serving, compile_time))),
+        }
+    }
+
+    async fn look_at(
+        self: &Arc<Self>,
+        bytes: Arc<[u8]>,
+    ) -> Result<(Digest, Inspection), PrepareError> {
+        let runtime = Arc::clone(self);
+        tokio::task::spawn_blocking(move || {
+            let inspection = runtime.inspect(&bytes)?;
+            Ok((Sha256::digest(&bytes).into(), inspection))
+        })
+        .await
+        .map_err(|error| PrepareError::Host(error.to_string()))?
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+}
+
+fn engine(instances: u32) -> Result<Engine, RuntimeError> {
+    let mut config = Config::new();
+    config.epoch_interruption(true);
+    config.wasm_component_model_async(true);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances)));
+    match Engine::new(&config) {
+        Ok(engine) => Ok(engine),
+        Err(error) => {
+            tracing::warn!(
+                %error,
+                instances,
+                "the pool of instances cannot be reserved; memory is taken on demand, and each new instance costs more. \
+                 Lift the limit on virtual memory (ulimit -v), or allow fewer instances"
+            );
+            config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+            Engine::new(&config).map_err(|error| RuntimeError::Engine(format!("{error:#}")))
+        }
+    }
+}
+
+fn pool(instances: u32) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_COMPONENT))
+        .total_tables(instances.saturating_mul(CORE_INSTANCES_PER_COMPONENT))
+        .total_memories(instances.saturating_mul(MEMORIES_PER_COMPONENT))
+        .total_stacks(instances.saturating_mul(MEMORIES_PER_COMPONENT))
+        .total_gc_heaps(instances)
+        .table_elements(TABLE_ELEMENTS)
+        .pagemap_scan(Enabled::Auto)
+        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(KEEP_TABLE_RESIDENT);
+    pool
+}
+
+/// Ticks while the engine lives; it must not be what keeps it alive.
+fn start_ticker(engine: &Engine) -> Result<(), RuntimeError> {
+    let engine = engine.weak();
+    std::thread::Builder::new()
+        .name("caxton-epoch".into())
+        .spawn(move || {
+            while let Some(engine) = engine.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
+                std::thread::sleep(TICK);
+            }
+        })
+        .map(drop)
+        .map_err(|error| RuntimeError::Thread {
+            name: "caxton-epoch",
+            error: error.to_string(),
+        })
+}

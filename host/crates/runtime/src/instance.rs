@@ -1,0 +1,316 @@
+//! The task that owns one store: it makes the instance, takes one job after the other, and alone drops the store.
+//!
+//! Deadline and cut are watched outside the store's own event loop, which a guest that computes or waits in the host would
+//! keep from turning. Whatever ends a run in the middle ends the instance: it is never entered again.
+
+use crate::bindings::{handler, health, types};
+use crate::body::AgentBody;
+use crate::call::{Call, CallError, Failure, Message};
+use crate::compile::EntryIndices;
+use crate::counts::Outcome;
+use crate::limits::StoreLimiter;
+use crate::run::{run_http, supervise};
+use crate::serving::Serving;
+use crate::store::AgentStore;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
+use wasmtime_wasi_http::WasiBody;
+use wasmtime_wasi_http::handler::Proxy;
+
+/// How long a call waits for room among all instances of the host before it is shed.
+const ROOM_WAIT: Duration = Duration::from_millis(500);
+/// How long a reused instance waits for its next call before it gives its memory back.
+const IDLE_INSTANCE: Duration = Duration::from_secs(60);
+
+/// What an instance is asked to do.
+pub(crate) enum Job {
+    Http(HttpJob),
+    Handle(HandleJob),
+}
+
+pub(crate) struct HttpJob {
+    pub(crate) call: Arc<Call>,
+    pub(crate) request: http::Request<WasiBody>,
+    pub(crate) reply: oneshot::Sender<Result<http::Response<AgentBody>, CallError>>,
+    /// A request whose reply carries no body on the wire.
+    pub(crate) head_only: bool,
+}
+
+pub(crate) struct HandleJob {
+    pub(crate) call: Arc<Call>,
+    pub(crate) message: Message,
+    pub(crate) reply: oneshot::Sender<Result<Message, CallError>>,
+}
+
+impl Job {
+    fn call(&self) -> &Arc<Call> {
+        match self {
+            Self::Http(job) => &job.call,
+            Self::Handle(job) => &job.call,
+        }
+    }
+
+    fn refuse(self, error: CallError) {
+        self.call().settle(error.outcome());
+        // The caller may be gone.
+        match self {
+            Self::Http(job) => drop(job.reply.send(Err(error))),
+            Self::Handle(job) => drop(job.reply.send(Err(error))),
+        }
+    }
+}
+
+pub(crate) enum Entry {
+    Http(Proxy),
+    Handler(handler::Guest),
+}
+
+/// A store with its instance. Its place among all instances is given back after the store is gone.
+pub(crate) struct Instance {
+    pub(crate) store: Store<AgentStore>,
+    pub(crate) entry: Entry,
+    exports: wasmtime::component::Instance,
+    _room: OwnedSemaphorePermit,
+}
+
+/// Makes an instance, and runs the guest's start code. Dropping the future drops all of it.
+pub(crate) async fn make(serving: &Arc<Serving>) -> Result<Instance, CallError> {
+    let room = room(serving).await?;
+    let code = serving
+        .slot
+        .code()
+        .ok_or_else(|| CallError::Host("the version has no code".into()))?;
+    let limiter = StoreLimiter::new(
+        serving.spec.limits.memory,
+        Arc::clone(&serving.counts.memory),
+    );
+    let mut store = AgentStore::create(
+        serving.runtime.engine(),
+        &serving.spec,
+        limiter,
+        Arc::clone(&serving.counts.custom),
+        Arc::clone(&serving.log),
+    );
+    let made = match code.pre.instantiate_async(&mut store).await {
+        Ok(exports) => match &code.entry {
+            EntryIndices::Http(indices) => indices
+                .load(&mut store, &exports)
+                .map(|proxy| (exports, Entry::Http(Proxy::P2(proxy)))),
+            EntryIndices::Handler(indices) => indices
+                .load(&mut store, &exports)
+                .map(|guest| (exports, Entry::Handler(guest))),
+        },
+        Err(error) => Err(error),
+    };
+    match made {
+        Ok((exports, entry)) => Ok(Instance {
+            store,
+            entry,
+            exports,
+            _room: room,
+        }),
+        Err(error) => Err(not_made(&error, store.data())),
+    }
+}
+
+async fn room(serving: &Serving) -> Result<OwnedSemaphorePermit, CallError> {
+    let instances = &serving.runtime.instances;
+    if let Ok(permit) = Arc::clone(instances).try_acquire_owned() {
+        return Ok(permit);
+    }
+    match tokio::time::timeout(ROOM_WAIT, Arc::clone(instances).acquire_owned()).await {
+        Ok(Ok(permit)) => Ok(permit),
+        _ => Err(CallError::Busy(
+            "the host holds as many instances as it may".into(),
+        )),
+    }
+}
+
+fn not_made(error: &wasmtime::Error, data: &AgentStore) -> CallError {
+    if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
+        return CallError::Busy("the pool of instances is full".into());
+    }
+    let message = explain(error, data);
+    if error.downcast_ref::<Trap>().is_some() {
+        CallError::Trap(message)
+    } else {
+        CallError::Instantiation(message)
+    }
+}
+
+/// The cause of a trap in a line, with what explains it.
+pub(crate) fn explain(error: &wasmtime::Error, data: &AgentStore) -> String {
+    let cause = match error.downcast_ref::<Trap>() {
+        Some(trap) => trap.to_string(),
+        None => error.root_cause().to_string(),
+    };
+    if data.limiter.refused() {
+        format!("{cause} (after it was refused memory beyond its limit)")
+    } else {
+        cause
+    }
+}
+
+impl Instance {
+    /// Calls the export `health`.
+    pub(crate) async fn check(
+        &mut self,
+        indices: &health::GuestIndices,
+    ) -> Result<Result<(), String>, CallError> {
+        let answer = match indices.load(&mut self.store, &self.exports) {
+            Ok(guest) => guest.call_check(&mut self.store).await,
+            Err(error) => Err(error),
+        };
+        answer.map_err(|error| CallError::Trap(explain(&error, self.store.data())))
+    }
+
+    /// True when the instance may be entered again.
+    async fn work(&mut self, serving: &Arc<Serving>, job: Job, fresh: bool) -> bool {
+        let kept = match (job, &self.entry) {
+            (Job::Http(job), Entry::Http(proxy)) => {
+                run_http(&mut self.store, proxy, serving, job, fresh).await
+            }
+            (Job::Handle(job), Entry::Handler(guest)) => {
+                run_handle(&mut self.store, guest, serving, job, fresh).await
+            }
+            (job, _) => {
+                job.refuse(CallError::WrongContract);
+                true
+            }
+        };
+        let granted = self.store.data().limiter.granted();
+        serving.counts.memory.call_ended(granted);
+        kept
+    }
+}
+
+/// The life of one instance: its first job, and as many more as it is good for.
+pub(crate) async fn serve(serving: Arc<Serving>, first: Job) {
+    let Some((mut instance, mut job)) = make_for(&serving, first).await else {
+        return;
+    };
+    let reuse = serving.reuse();
+    let mut left = reuse;
+    loop {
+        left -= 1;
+        let call = Arc::clone(job.call());
+        let kept = instance.work(&serving, job, reuse == 1).await;
+        if !kept || left == 0 || serving.is_retired() {
+            drop(instance);
+            supervise(&serving, &call).await;
+            return;
+        }
+        if !call.is_settled() {
+            let serving = Arc::clone(&serving);
+            tokio::spawn(async move { supervise(&serving, &call).await });
+        }
+        let (mailbox, jobs) = oneshot::channel();
+        if !serving.offer(mailbox) {
+            return;
+        }
+        match next(&serving, jobs).await {
+            Some(next) => job = next,
+            None => return,
+        }
+    }
+}
+
+async fn make_for(serving: &Arc<Serving>, job: Job) -> Option<(Instance, Job)> {
+    let call = Arc::clone(job.call());
+    let limit = serving.spec.limits.request_timeout;
+    let made = tokio::select! {
+        biased;
+        made = make(serving) => made,
+        () = serving.cut_after(call.cut_round) => Err(CallError::Cut),
+        () = tokio::time::sleep_until((call.started + limit).into()) => Err(CallError::Deadline { limit }),
+    };
+    match made {
+        Ok(instance) => Some((instance, job)),
+        Err(error) => {
+            job.refuse(error);
+            None
+        }
+    }
+}
+
+async fn next(serving: &Serving, mut jobs: oneshot::Receiver<Job>) -> Option<Job> {
+    if let Ok(job) = tokio::time::timeout(IDLE_INSTANCE, &mut jobs).await {
+        return job.ok();
+    }
+    jobs.close();
+    let late = jobs.try_recv().ok();
+    if late.is_none() {
+        serving.forget_closed();
+    }
+    late
+}
+
+/// One call of `caxton:agent/handler`.
+async fn run_handle(
+    store: &mut Store<AgentStore>,
+    guest: &handler::Guest,
+    serving: &Arc<Serving>,
+    job: HandleJob,
+    fresh: bool,
+) -> bool {
+    let HandleJob {
+        call,
+        message,
+        mut reply,
+    } = job;
+    let limit = serving.spec.limits.request_timeout;
+    let message = types::Message {
+        content_type: message.content_type,
+        body: message.body.into(),
+        metadata: message.metadata,
+    };
+    let ran = {
+        let mut run = pin!(guest.call_handle(&mut *store, &message));
+        tokio::select! {
+            biased;
+            answer = &mut run => Ok(answer),
+            () = serving.cut_after(call.cut_round) => Err(CallError::Cut),
+            () = tokio::time::sleep_until((call.started + limit).into()) => Err(CallError::Deadline { limit }),
+            () = reply.closed(), if fresh => {
+                call.settle(Outcome::NotCounted);
+                return false;
+            }
+        }
+    };
+    let (answer, kept) = match ran {
+        Ok(Ok(answer)) => (answered(serving, answer), true),
+        Ok(Err(trap)) => (Err(CallError::Trap(explain(&trap, store.data()))), false),
+        Err(error) => (Err(error), false),
+    };
+    let outcome = match &answer {
+        _ if reply.is_closed() => Outcome::NotCounted,
+        Ok(_) => Outcome::Answered,
+        Err(error) => error.outcome(),
+    };
+    call.settle(outcome);
+    drop(reply.send(answer));
+    kept
+}
+
+fn answered(
+    serving: &Serving,
+    answer: Result<types::Message, types::Failure>,
+) -> Result<Message, CallError> {
+    let limit = serving.spec.limits.reply_body;
+    match answer {
+        Ok(message) if message.body.len() as u64 > limit => Err(CallError::ReplyTooLarge { limit }),
+        Ok(message) => Ok(Message {
+            content_type: message.content_type,
+            body: message.body.into(),
+            metadata: message.metadata,
+        }),
+        Err(failure) => Err(CallError::Failure(match failure {
+            types::Failure::Invalid(text) => Failure::Invalid(text),
+            types::Failure::Unavailable(text) => Failure::Unavailable(text),
+            types::Failure::Internal(text) => Failure::Internal(text),
+        })),
+    }
+}

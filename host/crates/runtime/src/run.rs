@@ -1,0 +1,323 @@
+//! One HTTP call in one store: the guest's run, and everything that may end it.
+//!
+//! The head is handed on when the guest waits for something or returns, whichever comes first. A guest that answers in one go
+//! has ended by then, and whether its answer is whole is known before the caller sees any of it.
+
+use crate::body::AgentBody;
+use crate::call::{BodyError, Call, CallError};
+use crate::counts::Outcome;
+use crate::instance::{HttpJob, explain};
+use crate::serving::Serving;
+use crate::store::AgentStore;
+use futures::channel::oneshot as head_channel;
+use http::header::CONTENT_LENGTH;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
+use wasmtime::{AsContextMut, Store};
+use wasmtime_wasi_http::WasiHttpView;
+use wasmtime_wasi_http::handler::{Prepared, Proxy, Response};
+
+/// Why a guest's run is over.
+enum End {
+    /// It ended by itself: well, or with a trap outside, or with an error of the host's inside.
+    Ran(wasmtime::Result<wasmtime::Result<bool>>),
+    /// It must not go on.
+    Stopped(Stop),
+}
+
+#[derive(Clone, Copy)]
+enum Stop {
+    Cut,
+    Deadline,
+    AgentIdle,
+    CallerIdle,
+    CallerTooSlow,
+    CallerGone,
+    /// The reply is complete, and the guest works on for too long.
+    Lingers,
+    /// The body's side has ended the call.
+    Settled,
+}
+
+/// What is still to be told to the caller.
+struct Waiting {
+    call: Arc<Call>,
+    reply: Option<oneshot::Sender<Result<http::Response<AgentBody>, CallError>>>,
+    reply_limit: u64,
+    head_only: bool,
+    fresh: bool,
+}
+
+/// Runs the guest on one request. True when the instance may be entered again.
+pub(crate) async fn run_http(
+    store: &mut Store<AgentStore>,
+    proxy: &Proxy,
+    serving: &Arc<Serving>,
+    job: HttpJob,
+    fresh: bool,
+) -> bool {
+    let call = Arc::clone(&job.call);
+    let mut waiting = Waiting {
+        call: job.call,
+        reply: Some(job.reply),
+        reply_limit: serving.spec.limits.reply_body,
+        head_only: job.head_only,
+        fresh,
+    };
+    let _unless_ended = BreakOff(&call);
+    let (head_sender, mut head) = head_channel::channel();
+    let end = {
+        let request = job.request;
+        let run = pin!(store.run_concurrent(async |accessor| {
+            let prepared = accessor.with(|mut store| {
+                Prepared::new(
+                    store.as_context_mut(),
+                    proxy,
+                    request,
+                    AgentStore::http,
+                    head_sender,
+                )
+            })?;
+            prepared.run(accessor, std::future::pending()).await
+        }));
+        watch(run, &mut head, &mut waiting, serving).await
+    };
+    match end {
+        End::Ran(Ok(Ok(_))) => {
+            let left_open = store.data_mut().abort_open_bodies();
+            match head.try_recv() {
+                _ if waiting.reply.is_none() => call.guest_ended(),
+                Ok(Some(answer)) => {
+                    call.guest_ended();
+                    waiting.answer(answer);
+                }
+                _ => waiting.refuse(CallError::NoAnswer("it never set a response".into())),
+            }
+            !left_open
+        }
+        End::Ran(Ok(Err(error))) => {
+            waiting.fail(CallError::Host(format!("{error:#}")), BodyError::Unfinished);
+            false
+        }
+        End::Ran(Err(trap)) => {
+            let message = explain(&trap, store.data());
+            waiting.fail(CallError::Trap(message.clone()), BodyError::Trap(message));
+            false
+        }
+        End::Stopped(stop) => {
+            waiting.stop(stop, serving);
+            false
+        }
+    }
+}
+
+/// Polls the run, hands on the head, and looks out for everything that ends the run before its time.
+async fn watch<R>(
+    mut run: std::pin::Pin<&mut R>,
+    head: &mut head_channel::Receiver<wasmtime::Result<Response>>,
+    waiting: &mut Waiting,
+    serving: &Serving,
+) -> End
+where
+    R: Future<Output = wasmtime::Result<wasmtime::Result<bool>>>,
+{
+    let call = Arc::clone(&waiting.call);
+    let limits = &serving.spec.limits;
+    let mut timer = pin!(sleep_until((call.started + limits.request_timeout).into()));
+    let mut cut = pin!(serving.cut_after(call.cut_round));
+    loop {
+        let before_head = waiting.reply.is_some();
+        tokio::select! {
+            biased;
+            ran = &mut run => return End::Ran(ran),
+            answer = &mut *head, if before_head => {
+                // Without an answer the run itself says why.
+                if let Ok(answer) = answer {
+                    waiting.answer(answer);
+                    timer.as_mut().reset(Instant::now() + limits.idle_timeout);
+                }
+            }
+            () = &mut cut => return End::Stopped(Stop::Cut),
+            () = call.changed.notified() => {
+                if call.broken().is_some() {
+                    return End::Stopped(Stop::Settled);
+                }
+            }
+            () = closed(&mut waiting.reply), if before_head && waiting.fresh => {
+                return End::Stopped(Stop::CallerGone);
+            }
+            () = &mut timer => {
+                if before_head {
+                    return End::Stopped(too_late(&call));
+                }
+                match stalled(&call, limits.idle_timeout) {
+                    Ok(again) => timer.as_mut().reset(again),
+                    Err(stop) => return End::Stopped(stop),
+                }
+            }
+        }
+    }
+}
+
+async fn closed<T>(reply: &mut Option<oneshot::Sender<T>>) {
+    match reply {
+        Some(reply) => reply.closed().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn too_late(call: &Call) -> Stop {
+    if call.request.waits_for_caller.load(Relaxed) {
+        Stop::CallerTooSlow
+    } else {
+        Stop::Deadline
+    }
+}
+
+/// When to look again, or who has been idle for too long.
+fn stalled(call: &Call, idle_timeout: std::time::Duration) -> Result<Instant, Stop> {
+    let (idle, caller_waits) = call.stalled();
+    if let Some(left) = idle_timeout
+        .checked_sub(idle)
+        .filter(|left| !left.is_zero())
+    {
+        return Ok(Instant::now() + left);
+    }
+    Err(if call.has_body_ended() {
+        Stop::Lingers
+    } else if caller_waits && !call.request.waits_for_caller.load(Relaxed) {
+        Stop::AgentIdle
+    } else {
+        Stop::CallerIdle
+    })
+}
+
+impl Waiting {
+    /// Hands the guest's answer on.
+    fn answer(&mut self, answer: wasmtime::Result<Response>) {
+        let Some(reply) = self.reply.take() else {
+            return;
+        };
+        if self.call.request.too_large.load(Relaxed) {
+            let limit = self.call.serving().spec.limits.request_body;
+            self.reply = Some(reply);
+            return self.refuse(CallError::RequestTooLarge { limit });
+        }
+        let response = match answer {
+            Ok(response) => response,
+            Err(error) => {
+                self.reply = Some(reply);
+                return self.refuse(CallError::NoAnswer(format!("{error:#}")));
+            }
+        };
+        let (head, body) = response.into_parts();
+        let outcome = if self.call.request.broke.load(Relaxed) {
+            Outcome::NotCounted
+        } else {
+            Outcome::of_status(head.status)
+        };
+        self.call.head(outcome);
+        let bodiless = self.head_only || matches!(head.status.as_u16(), 100..=199 | 204 | 304);
+        let expected = head
+            .headers
+            .get(CONTENT_LENGTH)
+            .filter(|_| !bodiless)
+            .and_then(|length| length.to_str().ok()?.parse().ok());
+        let body = AgentBody::new(
+            body,
+            Arc::clone(&self.call),
+            expected,
+            self.reply_limit,
+            !self.fresh,
+        );
+        let body = if bodiless { body.discard() } else { body };
+        // When the caller is gone the body comes back and is dropped, which settles the call.
+        drop(reply.send(Ok(http::Response::from_parts(head, body))));
+    }
+
+    /// Ends the call before its head.
+    fn refuse(&mut self, error: CallError) {
+        let Some(reply) = self.reply.take() else {
+            return;
+        };
+        let request = &self.call.request;
+        let callers_fault = request.broke.load(Relaxed) || reply.is_closed();
+        let error = if request.too_large.load(Relaxed) {
+            let limit = self.call.serving().spec.limits.request_body;
+            CallError::RequestTooLarge { limit }
+        } else {
+            error
+        };
+        let outcome = if callers_fault && error.outcome() != Outcome::Cut {
+            Outcome::NotCounted
+        } else {
+            error.outcome()
+        };
+        // There is no body to break, and the run's guard must find the call ended.
+        self.call.fail(outcome, BodyError::Unfinished);
+        drop(reply.send(Err(error)));
+    }
+
+    /// Ends the call badly, whether its head was sent or not.
+    fn fail(&mut self, before_head: CallError, after_head: BodyError) {
+        if self.reply.is_some() {
+            self.refuse(before_head);
+        } else if self.call.request.broke.load(Relaxed) {
+            self.call.fail(Outcome::NotCounted, after_head);
+        } else {
+            let outcome = match &after_head {
+                BodyError::Trap(_) => Outcome::Trapped,
+                BodyError::Cut => Outcome::Cut,
+                BodyError::AgentIdle => Outcome::TooLate,
+                BodyError::CallerIdle => Outcome::NotCounted,
+                BodyError::Unfinished | BodyError::TooLarge { .. } => Outcome::Failed,
+            };
+            self.call.fail(outcome, after_head);
+        }
+    }
+
+    fn stop(&mut self, stop: Stop, serving: &Serving) {
+        let limit = serving.spec.limits.request_timeout;
+        match stop {
+            Stop::Cut => self.fail(CallError::Cut, BodyError::Cut),
+            Stop::Deadline => self.fail(CallError::Deadline { limit }, BodyError::AgentIdle),
+            Stop::AgentIdle => self.fail(CallError::Deadline { limit }, BodyError::AgentIdle),
+            Stop::CallerIdle | Stop::CallerTooSlow => {
+                self.fail(CallError::CallerTooSlow, BodyError::CallerIdle);
+            }
+            Stop::CallerGone => self.call.fail(Outcome::NotCounted, BodyError::CallerIdle),
+            Stop::Lingers => self.call.guest_ended(),
+            Stop::Settled => {}
+        }
+    }
+}
+
+/// Makes sure that no body ends cleanly because its store went away with a task that was dropped or panicked.
+struct BreakOff<'a>(&'a Call);
+
+impl Drop for BreakOff<'_> {
+    fn drop(&mut self) {
+        if !self.0.has_guest_ended() && self.0.broken().is_none() {
+            self.0.fail(Outcome::NotCounted, BodyError::Cut);
+        }
+    }
+}
+
+/// Stays with a call whose guest has ended until its caller has taken all of the reply, is idle for too long, or is cut off.
+pub(crate) async fn supervise(serving: &Serving, call: &Call) {
+    while !call.is_settled() {
+        let (idle, _) = call.stalled();
+        let left = serving.spec.limits.idle_timeout.saturating_sub(idle);
+        if left.is_zero() {
+            return call.fail(Outcome::NotCounted, BodyError::CallerIdle);
+        }
+        tokio::select! {
+            () = call.changed.notified() => {}
+            () = serving.cut_after(call.cut_round) => call.fail(Outcome::Cut, BodyError::Cut),
+            () = tokio::time::sleep(left) => {}
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! What the calls and instances of one version share: counts, places, idle instances, and the two ways to end it all.
+//!
+//! The request path adds to atomics, pops from a lock-free queue, and waits on wakers; it never waits for the control path.
+
+use crate::call::{Call, CallError, CallInfo};
+use crate::compile::{Digest, Slot};
+use crate::counts::{Counts, Outcome};
+use crate::engine::Runtime;
+use crate::inspect::{Contract, Inspection};
+use crate::instance::{Job, serve};
+use crate::logs::LogSource;
+use crate::spec::{AgentSpec, DEFAULT_REUSE, Instances};
+use crossbeam_queue::ArrayQueue;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use tokio::sync::{Notify, oneshot};
+
+/// Where an idle instance waits for its next job.
+pub(crate) type Mailbox = oneshot::Sender<Job>;
+
+pub(crate) struct Serving {
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) spec: AgentSpec,
+    pub(crate) inspection: Inspection,
+    pub(crate) digest: Digest,
+    pub(crate) counts: Counts,
+    pub(crate) log: Arc<LogSource>,
+    in_flight: AtomicU32,
+    drained: Notify,
+    cut_round: AtomicU64,
+    cut: Notify,
+    retired: AtomicBool,
+    idle: ArrayQueue<Mailbox>,
+}
+
+impl Serving {
+    pub(crate) fn new(
+        runtime: Arc<Runtime>,
+        slot: Arc<Slot>,
+        spec: AgentSpec,
+        inspection: Inspection,
+        digest: Digest,
+    ) -> Arc<Self> {
+        let log = LogSource::new(&runtime.logs, &spec.name, spec.number);
+        let idle = ArrayQueue::new(spec.limits.concurrency.max(1) as usize);
+        Arc::new(Self {
+            runtime,
+            slot,
+            spec,
+            inspection,
+            digest,
+            counts: Counts::default(),
+            log,
+            in_flight: AtomicU32::new(0),
+            drained: Notify::new(),
+            cut_round: AtomicU64::new(0),
+            cut: Notify::new(),
+            retired: AtomicBool::new(false),
+            idle,
+        })
+    }
+
+    /// How many calls one instance answers.
+    pub(crate) fn reuse(&self) -> u32 {
+        match (self.spec.instances, self.inspection.contract) {
+            (Some(Instances::Reused { reuse }), _) => reuse.max(1),
+            (Some(Instances::Fresh), _) | (None, Contract::Http) => 1,
+            (None, Contract::Handler) => DEFAULT_REUSE,
+        }
+    }
+
+    /// Takes a place among the calls in flight, or sheds the call.
+    pub(crate) fn admit(self: &Arc<Self>, info: CallInfo) -> Result<Arc<Call>, CallError> {
+        let limit = self.spec.limits.concurrency;
+        if self.in_flight.fetch_add(1, SeqCst) >= limit {
+            self.leave();
+            self.shed(info);
+            return Err(CallError::Busy(format!(
+                "{limit} calls of {} version {} are in flight",
+                self.spec.name, self.spec.number
+            )));
+        }
+        let round = self.cut_round.load(Acquire);
+        Ok(Call::new(Arc::clone(self), info, round))
+    }
+
+    /// Counts a call that never got a place.
+    pub(crate) fn shed(&self, info: CallInfo) {
+        if !info.probe {
+            self.counts.record(Outcome::NotCounted, 0, None);
+        }
+    }
+
+    pub(crate) fn leave(&self) {
+        if self.in_flight.fetch_sub(1, SeqCst) == 1 {
+            self.drained.notify_waiters();
+        }
+    }
+
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.in_flight.load(SeqCst)
+    }
+
+    pub(crate) async fn drained(&self) {
+        loop {
+            let drained = self.drained.notified();
+            if self.in_flight() == 0 {
+                return;
+            }
+            drained.await;
+        }
+    }
+
+    /// Ends every call that is running now; later ones run.
+    pub(crate) fn cut(&self) -> u64 {
+        let running = self.in_flight();
+        self.cut_round.fetch_add(1, AcqRel);
+        self.cut.notify_waiters();
+        u64::from(running)
+    }
+
+    /// Resolves when a call that was admitted in this round is cut.
+    pub(crate) async fn cut_after(&self, round: u64) {
+        loop {
+            // `Notified` counts notifications from here on, so none is lost between the look and the wait.
+            let cut = self.cut.notified();
+            if self.cut_round.load(Acquire) != round {
+                return;
+            }
+            cut.await;
+        }
+    }
+
+    /// Hands a job to an idle instance, or makes one for it.
+    pub(crate) fn dispatch(self: &Arc<Self>, mut job: Job) {
+        while let Some(mailbox) = self.idle.pop() {
+            match mailbox.send(job) {
+                Ok(()) => return,
+                Err(back) => job = back,
+            }
+        }
+        tokio::spawn(serve(Arc::clone(self), job));
+    }
+
+    /// Offers an instance for its next job. False: nobody will come any more.
+    pub(crate) fn offer(&self, mailbox: Mailbox) -> bool {
+        if self.idle.push(mailbox).is_err() {
+            return false;
+        }
+        if self.retired.load(SeqCst) {
+            self.drop_idle();
+        }
+        true
+    }
+
+    /// Forgets mailboxes whose instance is gone.
+    pub(crate) fn forget_closed(&self) {
+        for _ in 0..self.idle.len() {
+            match self.idle.pop() {
+                Some(mailbox) if !mailbox.is_closed() => {
+                    // A full queue means that another instance took the place: this one ends.
+                    let _ = self.idle.push(mailbox);
+                }
+                Some(_) => {}
+                None => return,
+            }
+        }
+    }
+
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, SeqCst);
+        self.drop_idle();
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(SeqCst)
+    }
+
+    fn drop_idle(&self) {
+        while self.idle.pop().is_some() {}
+    }
+}
