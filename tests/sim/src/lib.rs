@@ -5,6 +5,7 @@
 //!
 //! What is deliberately not here: what the edge does with a command. That is what end-to-end tests are for.
 
+mod decisions;
 mod rng;
 mod simulation;
 mod world;

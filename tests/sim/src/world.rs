@@ -84,6 +84,10 @@ pub struct World {
     pub open: Vec<Question>,
     /// Every command in order, as text: what two runs are compared by.
     pub log: String,
+    /// Nothing is written to the log: for drivers that copy the world often.
+    pub quiet: bool,
+    /// The decisions in order, short, for tables.
+    pub decisions: Vec<(Moment, String)>,
     /// How many reloads have begun.
     pub reloads: u64,
     /// How many moves to each status were seen.
@@ -111,6 +115,8 @@ impl World {
             books: BTreeMap::new(),
             open: Vec::new(),
             log: String::new(),
+            quiet: false,
+            decisions: Vec::new(),
             reloads: 0,
             seen: BTreeMap::new(),
         }
@@ -136,7 +142,9 @@ impl World {
             Event::PrepareFailed { agent, ticket, .. } => self.came_up(agent, *ticket, false),
             _ => {}
         }
-        self.note_event(&event);
+        if !self.quiet {
+            self.note_event(&event);
+        }
         let commands = self.fleet.step(self.now, event);
         self.carry_out(commands)
     }
@@ -151,7 +159,9 @@ impl World {
         order: Order,
     ) -> Result<Result<(), OrderError>, Broken> {
         let before = self.fleet.view(agent);
-        let _ = writeln!(self.log, "{} <- {agent}: {order}", self.now.0);
+        if !self.quiet {
+            let _ = writeln!(self.log, "{} <- {agent}: {order}", self.now.0);
+        }
         match self.fleet.order(self.now, agent, order) {
             Ok(commands) => {
                 if order == Order::Retry
@@ -163,7 +173,6 @@ impl World {
                 Ok(Ok(()))
             }
             Err(refused) => {
-                let _ = writeln!(self.log, "  refused: {refused}");
                 let after = self.fleet.view(agent);
                 let same = match (&before, &after) {
                     (Some(before), Some(after)) => {
@@ -204,7 +213,11 @@ impl World {
 
     fn carry_out(&mut self, commands: Vec<Command>) -> Checked {
         for command in commands {
-            self.note(&command);
+            if !self.quiet {
+                self.note(&command);
+                let short = crate::decisions::short(&command);
+                self.decisions.extend(short.map(|short| (self.now, short)));
+            }
             self.carry_out_one(command)?;
         }
         self.check()

@@ -7,12 +7,12 @@ const RELOADS: u64 = 250;
 
 fn run(seed: u64) -> Simulation {
     let mut simulation = Simulation::new(seed);
-    if let Err(broken) = simulation.run(RELOADS) {
-        panic!(
-            "seed {seed}: {}\nrun it again: cargo run -p caxton-sim -- --seed {seed} --seeds 1 --reloads {RELOADS} --log",
-            broken.0
-        );
-    }
+    let ended = simulation.run(RELOADS);
+    assert_eq!(
+        ended,
+        Ok(()),
+        "cargo run -p caxton-sim -- --seed {seed} --seeds 1 --reloads {RELOADS} --log"
+    );
     simulation
 }
 

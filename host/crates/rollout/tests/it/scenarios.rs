@@ -1,0 +1,1 @@
+//! What the core decides in the situations that people will meet, as tables.

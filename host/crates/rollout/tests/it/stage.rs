@@ -1,0 +1,265 @@
+//! One agent on a stage: a [`World`] whose questions are answered well unless a test says otherwise.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use caxton_rollout::{
+    AgentName, AgentView, Arm, Content, Digest, Event, Explanation, Fault, FaultKind,
+    HealthOutcome, Identity, Measure, Moment, Order, OrderError, PolicyMode, RollbackAnswer,
+    Settings, Step, StrategyAnswer, Verdict,
+};
+use caxton_sim::{Asks, Question, World};
+
+pub(crate) const START: u64 = 1_000_000;
+
+/// How questions are answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Answers {
+    pub(crate) pin: Result<(), Fault>,
+    pub(crate) prepare: Result<(), &'static str>,
+    pub(crate) health: HealthOutcome,
+    pub(crate) drains: bool,
+    pub(crate) cut: u64,
+    pub(crate) verdict: Result<Verdict, Fault>,
+    pub(crate) step: Step,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Stage {
+    pub(crate) world: World,
+    pub(crate) agent: AgentName,
+    pub(crate) settings: Settings,
+    pub(crate) answers: Answers,
+    pub(crate) has_health: bool,
+    /// Requests and failures of whoever serves, a second.
+    pub(crate) load: (u64, u64),
+}
+
+pub(crate) fn fault(policy: &str, kind: FaultKind) -> Fault {
+    Fault {
+        policy: policy.to_owned(),
+        kind,
+        message: format!("{kind:?}"),
+    }
+}
+
+pub(crate) fn content(component: u8, has_health: bool) -> Content {
+    let identity = Identity {
+        component: Digest::new([component; 32]),
+        config: Digest::new([0; 32]),
+    };
+    Content {
+        identity,
+        size: 10,
+        has_health,
+        stateful: false,
+    }
+}
+
+impl Stage {
+    pub(crate) fn new() -> Self {
+        Self {
+            world: World::new(5, 1),
+            agent: AgentName::try_new("hello").unwrap(),
+            settings: Settings::default(),
+            answers: Answers {
+                pin: Ok(()),
+                prepare: Ok(()),
+                health: HealthOutcome::Passed,
+                drains: true,
+                cut: 0,
+                verdict: Ok(Verdict::Proceed),
+                step: Step::Wait,
+            },
+            has_health: false,
+            load: (10, 0),
+        }
+    }
+
+    /// A stage on which version 1, of content 1, serves.
+    pub(crate) fn serving() -> Self {
+        let mut stage = Self::new();
+        stage.drop_file(1);
+        stage.world.decisions.clear();
+        stage
+    }
+
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.world.tell(event).unwrap();
+        self.answer_all();
+    }
+
+    pub(crate) fn drop_file(&mut self, component: u8) {
+        let (agent, settings) = (self.agent.clone(), Arc::new(self.settings.clone()));
+        let content = content(component, self.has_health);
+        self.tell(Event::Wanted {
+            agent,
+            content,
+            settings,
+        });
+    }
+
+    pub(crate) fn remove(&mut self) {
+        let agent = self.agent.clone();
+        self.tell(Event::Removed { agent });
+    }
+
+    pub(crate) fn order(&mut self, order: Order) -> Result<(), OrderError> {
+        let agent = self.agent.clone();
+        let taken = self.world.order(&agent, order).unwrap();
+        self.answer_all();
+        taken
+    }
+
+    pub(crate) fn view(&self) -> AgentView {
+        self.world.fleet.view(&self.agent).unwrap()
+    }
+
+    /// Lets seconds pass, each with its tick, and wakes the core when it wants to be.
+    pub(crate) fn pass(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            let end = self.world.now.after(Duration::from_secs(1));
+            while let Some(due) = self.world.fleet.next_wakeup().filter(|due| *due <= end) {
+                self.world.now = due;
+                self.tell(Event::Time);
+            }
+            let start = self.world.now;
+            self.world.now = end;
+            self.tick(Moment(start.0.min(end.0 - 1_000)), end);
+        }
+    }
+
+    /// Lets time pass in one piece, without ticks.
+    pub(crate) fn sleep(&mut self, seconds: u64) {
+        let end = self.world.now.after(Duration::from_secs(seconds));
+        while let Some(due) = self.world.fleet.next_wakeup().filter(|due| *due <= end) {
+            self.world.now = due;
+            self.tell(Event::Time);
+        }
+        self.world.now = end;
+        self.tell(Event::Time);
+    }
+
+    fn tick(&mut self, start: Moment, end: Moment) {
+        let Some(number) = self.view().serving else {
+            return;
+        };
+        let (requests, failures) = self.load;
+        let arm = Arm {
+            requests,
+            failures,
+            ..Arm::default()
+        };
+        let measure = Measure {
+            number,
+            arm,
+            callers: 0,
+            failing_callers: 0,
+        };
+        let agent = self.agent.clone();
+        self.tell(Event::Measured {
+            agent,
+            start,
+            end,
+            versions: vec![measure],
+        });
+    }
+
+    pub(crate) fn answer_all(&mut self) {
+        loop {
+            let drains = self.answers.drains;
+            let answerable =
+                |question: &&Question| drains || !matches!(question.asks, Asks::Drain(_));
+            let Some(ticket) = self.world.open.iter().find(answerable).map(|q| q.ticket) else {
+                return;
+            };
+            let question = self.world.take(ticket).unwrap();
+            let event = self.answer(question);
+            self.world.tell(event).unwrap();
+        }
+    }
+
+    pub(crate) fn answer(&self, question: Question) -> Event {
+        let Question {
+            agent,
+            ticket,
+            asks,
+        } = question;
+        let answers = self.answers.clone();
+        match asks {
+            Asks::Pin => Event::Pinned {
+                agent,
+                ticket,
+                result: answers.pin,
+            },
+            Asks::Prepare(..) => match answers.prepare {
+                Ok(()) => Event::Prepared { agent, ticket },
+                Err(error) => {
+                    let error = error.to_owned();
+                    Event::PrepareFailed {
+                        agent,
+                        ticket,
+                        error,
+                        hosts_fault: false,
+                    }
+                }
+            },
+            Asks::Plan(configured) => Event::Planned {
+                agent,
+                ticket,
+                plan: Ok(*configured),
+            },
+            Asks::Health(_) => Event::Health {
+                agent,
+                ticket,
+                outcome: answers.health,
+            },
+            Asks::Drain(_) => Event::Drained { agent, ticket },
+            Asks::Cut(_) => Event::Cut {
+                agent,
+                ticket,
+                calls: answers.cut,
+            },
+            Asks::Judge { rollback, strategy } => {
+                let enforcing = rollback
+                    .into_iter()
+                    .filter(|call| call.mode == PolicyMode::Enforce);
+                let said = answers.verdict.map(|verdict| {
+                    let why = Explanation {
+                        summary: "so it looks".to_owned(),
+                        ..Explanation::default()
+                    };
+                    RollbackAnswer {
+                        verdict,
+                        why,
+                        state: Vec::new(),
+                    }
+                });
+                let rollback = enforcing.map(|call| (call.name, said.clone())).collect();
+                let (step, why) = (answers.step, Explanation::default());
+                let next = StrategyAnswer {
+                    step,
+                    why,
+                    next_check: None,
+                    state: Vec::new(),
+                };
+                Event::Judged {
+                    agent,
+                    ticket,
+                    rollback,
+                    strategy: strategy.then_some(Ok(next)),
+                }
+            }
+        }
+    }
+
+    /// The decisions so far as a table: seconds, and what.
+    pub(crate) fn table(&self) -> String {
+        let mut table = String::new();
+        for (at, what) in &self.world.decisions {
+            let _ = writeln!(table, "{:>6} {what}", (at.0 - START) / 1_000);
+        }
+        table
+    }
+}
