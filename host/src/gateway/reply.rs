@@ -17,7 +17,12 @@ pub(crate) const VERSION: HeaderName = HeaderName::from_static("x-caxton-version
 /// The body of a reply.
 pub(crate) enum ReplyBody {
     /// Streamed by an agent. It ends with an error unless the agent finished it; hyper then breaks the connection off.
-    Agent(AgentBody),
+    Agent {
+        /// What the agent sends.
+        body: AgentBody,
+        /// Why it broke off, held back for one turn: on an error hyper drops what it has not sent yet, the head too.
+        broken: Option<BodyError>,
+    },
     /// At hand.
     Whole(Option<Bytes>),
 }
@@ -37,27 +42,44 @@ impl Body for ReplyBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
-            Self::Agent(body) => Pin::new(body).poll_frame(cx),
+            Self::Agent { body, broken } => poll_agent(body, broken, cx),
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Agent(body) => body.is_end_stream(),
+            Self::Agent { body, broken } => broken.is_none() && body.is_end_stream(),
             Self::Whole(bytes) => bytes.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Agent(body) => body.size_hint(),
+            Self::Agent { body, .. } => body.size_hint(),
             Self::Whole(bytes) => {
                 let length = bytes.as_ref().map_or(0, Bytes::len);
                 SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
             }
         }
     }
+}
+
+fn poll_agent(
+    body: &mut AgentBody,
+    broken: &mut Option<BodyError>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    if let Some(error) = broken.take() {
+        return Poll::Ready(Some(Err(error)));
+    }
+    let polled = Pin::new(body).poll_frame(cx);
+    if let Poll::Ready(Some(Err(error))) = polled {
+        *broken = Some(error);
+        cx.waker().wake_by_ref();
+        return Poll::Pending;
+    }
+    polled
 }
 
 /// An HTTP agent's reply as it goes to the caller. That its body has the length which its head declares, and that none
@@ -78,5 +100,9 @@ pub(crate) fn of_agent(
     if let Some(version) = version {
         parts.headers.insert(VERSION, version.clone());
     }
-    Ok(Response::from_parts(parts, ReplyBody::Agent(body)))
+    let broken = None;
+    Ok(Response::from_parts(
+        parts,
+        ReplyBody::Agent { body, broken },
+    ))
 }
