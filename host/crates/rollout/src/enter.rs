@@ -33,21 +33,7 @@ impl Agent {
         }
         let id = self.reload.as_ref().map(|reload| reload.id);
         let before = self.reload.as_ref().map(|reload| reload.progress.status());
-        if let (Some(from), Some(to)) = (before, due.status()) {
-            debug_assert!(
-                from.may_become(to),
-                "{}: {from:?} to {to:?} by {due:?}",
-                self.name
-            );
-            cx.tell(
-                id,
-                Happened::StatusChanged {
-                    from,
-                    to,
-                    reason: due.reason(),
-                },
-            );
-        }
+        let (after, reason) = (due.status(), due.reason());
         let next = match due {
             Move::Begin { existing } => self.begin(cx, existing),
             Move::Prepare => self.prepare(cx),
@@ -62,6 +48,11 @@ impl Agent {
             Move::Home => self.home(cx),
             Move::Stop { drain } => self.stop(cx, drain),
         };
+        // Told after the fact: traffic goes first.
+        if let (Some(from), Some(to)) = (before, after) {
+            debug_assert!(from.may_become(to), "{}: {from:?} to {to:?}", self.name);
+            cx.tell(id, Happened::StatusChanged { from, to, reason });
+        }
         match (next, self.reload.as_mut()) {
             (Next::At(progress), Some(reload)) => {
                 reload.progress = progress;

@@ -104,3 +104,37 @@ fn percentage(part: u64, whole: u64) -> Option<f32> {
 fn mean(sum: u64, count: u64) -> Option<f64> {
     (count > 0).then(|| sum as f64 / count as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arm(requests: u64, failures: u64, latency_ms: u64) -> Arm {
+        let latency_total_us = requests * latency_ms * 1_000;
+        Arm {
+            requests,
+            failures,
+            latency_total_us,
+            ..Arm::default()
+        }
+    }
+
+    #[test]
+    fn nothing_measured_is_no_figure() {
+        let metrics = Figures::default().metrics();
+        assert_eq!(metrics, ReloadMetrics::default());
+        assert_eq!(metrics.error_rate_percentage, None);
+    }
+
+    #[test]
+    fn degradation_is_taken_from_windows_in_which_both_had_traffic() {
+        let mut figures = Figures::default();
+        figures.add(Some(&arm(10, 0, 10)), &arm(10, 1, 15), 50);
+        // A slow time in which only one of them was asked says nothing about the other.
+        figures.add(Some(&arm(0, 0, 0)), &arm(80, 8, 500), 100);
+        let metrics = figures.metrics();
+        assert_eq!(metrics.performance_degradation_percentage, Some(50.0));
+        assert_eq!(metrics.error_rate_percentage, Some(10.0));
+        assert_eq!(metrics.traffic_split_actual, Some(90.0));
+    }
+}

@@ -198,3 +198,91 @@ fn merge_values(a: MetricValue, b: MetricValue) -> MetricValue {
         (_, later) => later,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(second: u64, split: u8, requests: u64) -> Window {
+        let arm = Arm {
+            requests,
+            memory_peak: requests,
+            ..Arm::default()
+        };
+        let (start_ms, end_ms) = (second * 1_000, second * 1_000 + 1_000);
+        Window {
+            start_ms,
+            end_ms,
+            split_wanted: split,
+            candidate: Some(arm),
+            ..Window::default()
+        }
+    }
+
+    #[test]
+    fn a_long_series_keeps_every_count_and_the_newest_windows() {
+        let mut series = Series::default();
+        for second in 0..1_000 {
+            series.push(window(second, u8::from(second >= 10) * 100, 3));
+        }
+        let windows = series.windows();
+        assert_eq!(windows.len(), MAX_WINDOWS);
+        let sum: u64 = windows
+            .iter()
+            .flat_map(|w| &w.candidate)
+            .map(|arm| arm.requests)
+            .sum();
+        assert_eq!(sum, 3_000);
+        assert!(
+            windows
+                .windows(2)
+                .all(|pair| pair[0].end_ms == pair[1].start_ms)
+        );
+        assert_eq!(windows[MAX_WINDOWS - 1], window(999, 100, 3));
+        assert_eq!(
+            (windows[0].end_ms, windows[0].split_wanted),
+            (10_000, 0),
+            "splits stay apart"
+        );
+    }
+
+    #[test]
+    fn the_baseline_covers_ten_minutes_and_no_more() {
+        let mut recent = Recent::default();
+        assert_eq!(recent.baseline(), None);
+        for second in 0..3_600 {
+            let arm = Arm {
+                requests: 1,
+                ..Arm::default()
+            };
+            recent.push(Moment(second * 1_000), Moment(second * 1_000 + 1_000), &arm);
+        }
+        let baseline = recent.baseline().unwrap();
+        let requests = baseline.stable.unwrap().requests;
+        assert_eq!(requests * 1_000, baseline.end_ms);
+        assert!((540..=600).contains(&requests), "{requests}");
+    }
+
+    #[test]
+    fn merged_metrics_add_up_or_give_way_to_the_later() {
+        let custom = |name: &str, value| CustomMetric {
+            name: name.to_owned(),
+            value,
+        };
+        let a = [
+            custom("a", MetricValue::Counter(2)),
+            custom("c", MetricValue::Gauge(1.0)),
+        ];
+        let b = [
+            custom("a", MetricValue::Counter(3)),
+            custom("b", MetricValue::Ratio(1, 4)),
+            custom("c", MetricValue::Missing(Absence::NoTraffic)),
+        ];
+        let expected = [
+            custom("a", MetricValue::Counter(5)),
+            custom("b", MetricValue::Ratio(1, 4)),
+            custom("c", MetricValue::Gauge(1.0)),
+        ];
+        assert_eq!(merge_custom(&a, &b), expected);
+    }
+}

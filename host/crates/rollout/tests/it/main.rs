@@ -1,6 +1,9 @@
 //! The core from outside: scenarios as tables of decisions, all short sequences of events, and random long ones.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 mod exhaustive;
+mod laws;
 mod properties;
 mod scenarios;
 mod stage;
