@@ -152,6 +152,9 @@ impl Agent {
         );
         self.ask(cx);
         self.tell_diverged(cx);
+        if !self.has_room() {
+            self.tell_waiting(cx);
+        }
         self.drop_unneeded(cx);
     }
 

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::agent::Agent;
+use crate::asks::Waits;
 use crate::mint::{Cx, Mint};
 use crate::reload::Progress;
 use crate::{
-    AgentName, AgentView, Command, Event, HotReloadResult, Moment, Order, OrderError, VersionNumber,
+    AgentName, AgentView, Command, Event, Happened, HotReloadResult, Moment, Order, OrderError,
+    VersionNumber,
 };
 
 /// How many removed agents are remembered at most. Their history and the numbers of their versions are small; names
@@ -207,7 +209,12 @@ impl Fleet {
             };
             self.with(&name, out, Agent::take_slot);
         }
-        let names: Vec<AgentName> = self.waiting.keys().cloned().collect();
+        let untold = |name: &&AgentName| {
+            self.agents
+                .get(*name)
+                .is_some_and(|agent| !agent.was_told_to_wait())
+        };
+        let names: Vec<AgentName> = self.waiting.keys().filter(untold).cloned().collect();
         for name in names {
             self.with(&name, out, Agent::tell_waiting);
         }
@@ -252,7 +259,7 @@ impl Agent {
     /// Lower ranks go first; none where no slot is waited for.
     fn waits_for_slot(&self) -> Option<(bool, Moment)> {
         let reload = self.reload.as_ref()?;
-        let waits = reload.waits_for(true) == Some(crate::asks::Waits::Slot);
+        let waits = reload.waits_for(true) == Some(Waits::Slot);
         let wants = waits && !reload.has_slot && self.has_room();
         wants.then_some((!reload.is_first(), reload.started))
     }
@@ -266,16 +273,22 @@ impl Agent {
         self.advance(cx, Vec::new());
     }
 
-    fn tell_waiting(&mut self, cx: &mut Cx<'_>) {
+    fn was_told_to_wait(&self) -> bool {
+        self.reload
+            .as_ref()
+            .is_some_and(|reload| reload.told_waiting)
+    }
+
+    /// Says once what a reload waits for, where that is neither its own nor a policy's doing.
+    pub(crate) fn tell_waiting(&mut self, cx: &mut Cx<'_>) {
         let room = self.has_room();
-        let Some(reload) = self.reload.as_mut().filter(|reload| !reload.told_waiting) else {
-            return;
-        };
-        if let Some(waits) = reload.waits_for(room) {
+        let untold = self.reload.as_mut().filter(|reload| !reload.told_waiting);
+        let Some(reload) = untold else { return };
+        if let Some(waits @ (Waits::Slot | Waits::Older)) = reload.waits_for(room) {
             reload.told_waiting = true;
             cx.tell(
                 Some(reload.id),
-                crate::Happened::Waiting {
+                Happened::Waiting {
                     reason: waits.text(),
                 },
             );

@@ -29,7 +29,14 @@ fn kinds(stage: &Stage) -> Vec<&'static str> {
 
 /// How the newest reload ended.
 fn last_status(stage: &Stage) -> HotReloadStatus {
-    stage.world.fleet.history(&stage.agent).unwrap()[0].status
+    stage
+        .world
+        .fleet
+        .history(&stage.agent)
+        .unwrap()
+        .first()
+        .unwrap()
+        .status
 }
 
 #[test]
