@@ -1,0 +1,14 @@
+//! Policies as components: loaded, refused, asked, and failing in every way there is.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod answers;
+mod faults;
+mod figures;
+mod fixture;
+mod loading;
