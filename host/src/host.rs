@@ -102,7 +102,6 @@ pub struct Host {
     /// Ends the surface and the controller, after the gateway.
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
-    watcher: Watcher,
     /// Held for as long as the host lives: its lock keeps a second host out.
     _lock: File,
 }
@@ -126,13 +125,13 @@ impl Host {
             .map_err(|e| StartError::Runtime(e.to_string()))?;
         let policy_runtime = PolicyRuntime::new(PolicyLimits::default())
             .map_err(|e| StartError::Runtime(e.to_string()))?;
-        let (watcher, changes) = Watcher::start(&config.agents, watch_options(&config))?;
+        let watcher = Watcher::start(&config.agents, watch_options(&config))?;
         let routes = Arc::new(ArcSwap::from_pointee(RoutingTable::default()));
         let events = Arc::new(EventLog::new());
         let (controller, handle) = Controller::new(Parts {
             runtime,
             policies: Arc::new(Policies::new(policy_runtime, config.policies)),
-            changes,
+            watcher,
             routes: Arc::clone(&routes),
             events: Arc::clone(&events),
             defaults: config.defaults,
@@ -181,7 +180,6 @@ impl Host {
             serving,
             stop,
             tasks,
-            watcher,
             _lock: lock,
         })
     }
@@ -233,9 +231,6 @@ impl Host {
                 tracing::error!("a part of the host ended badly: {panicked}");
             }
         }
-        // Joins a thread: not on a thread that others' tasks wait for.
-        let watcher = self.watcher;
-        let _ = tokio::task::spawn_blocking(move || drop(watcher)).await;
         if let Err(problem) = admin::withdraw(&self.data_dir) {
             tracing::warn!("{} stays behind: {problem}", self.data_dir.display());
         }
@@ -345,6 +340,6 @@ fn local(
 
 fn random_seed() -> std::io::Result<u64> {
     let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
+    getrandom::fill(&mut bytes).map_err(|e| std::io::Error::other(e.to_string()))?;
     Ok(u64::from_le_bytes(bytes))
 }

@@ -18,7 +18,7 @@ const REUSE: u32 = 128;
 const MAX_CONCURRENCY: u32 = 10_000;
 
 /// NAME.toml over `[defaults]`, with every value that was left out filled in.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct AgentConfig {
     /// Digest of the keys that were written and that a version runs with: grants, instances, limits and route.
     pub digest: Digest,

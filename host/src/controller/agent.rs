@@ -7,7 +7,7 @@ use caxton_rollout::{
     AgentName, Content, HotReloadId, Identity, Moment, Settings, Ticket, VersionNumber,
 };
 use caxton_runtime::policy::Policy;
-use caxton_runtime::{AgentSpec, Contract, Version};
+use caxton_runtime::{AgentSpec, Version};
 use tokio::task::AbortHandle;
 
 use crate::config::AgentConfig;
@@ -19,7 +19,6 @@ pub(super) struct Material {
     pub config: AgentConfig,
     pub has_health: bool,
     pub stateful: bool,
-    pub contract: Contract,
 }
 
 impl Material {

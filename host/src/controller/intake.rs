@@ -198,7 +198,6 @@ fn material(
         config,
         has_health: inspection.health,
         stateful: false,
-        contract: inspection.contract,
     };
     Ok((identity, Arc::new(material)))
 }

@@ -21,7 +21,7 @@ use caxton_rollout::{
     OrderError, Ticket,
 };
 use caxton_runtime::Runtime;
-use caxton_watch::Change;
+use caxton_watch::Watcher;
 use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
@@ -67,7 +67,7 @@ pub struct Parts {
     /// Finds policies.
     pub policies: Arc<Policies>,
     /// What the directory says.
-    pub changes: mpsc::Receiver<Change>,
+    pub watcher: Watcher,
     /// Where the gateway reads its routes.
     pub routes: Arc<ArcSwap<RoutingTable>>,
     /// Where decisions are told.
@@ -104,7 +104,7 @@ pub struct Controller {
     /// Refused files whose names cannot be agents.
     strangers: BTreeMap<String, Refused>,
     directory_lost: Option<(String, Moment)>,
-    changes: mpsc::Receiver<Change>,
+    watcher: Watcher,
     orders: mpsc::Receiver<Ordered>,
     done: mpsc::UnboundedSender<Done>,
     /// Bounded by the commands that wait for an answer: a few per agent.
@@ -136,7 +136,7 @@ impl Controller {
             claims: Vec::new(),
             strangers: BTreeMap::new(),
             directory_lost: None,
-            changes: parts.changes,
+            watcher: parts.watcher,
             orders,
             done,
             finished,
@@ -156,7 +156,7 @@ impl Controller {
                 () = stop.cancelled() => break,
                 Some(ordered) = self.orders.recv() => self.on_order(ordered),
                 Some(done) = self.finished.recv() => self.on_done(done),
-                Some(change) = self.changes.recv() => self.on_change(change),
+                Some(change) = self.watcher.next() => self.on_change(change),
                 _ = ticks.tick() => self.measure(),
                 () = tokio::time::sleep_until(wakeup) => self.step(Event::Time),
                 Some(_) = self.tasks.join_next() => continue,
@@ -164,6 +164,9 @@ impl Controller {
             self.publish();
         }
         self.tasks.shutdown().await;
+        // Joins a thread: not on one that others' tasks wait for.
+        let watcher = self.watcher;
+        let _ = tokio::task::spawn_blocking(move || drop(watcher)).await;
     }
 
     fn wakeup(&self) -> Instant {
