@@ -49,14 +49,14 @@ fn a_first_deployment_is_permanent_once_healthy() {
     check(
         &stage,
         expect![[r#"
-                 0 a reload begins with 1
-                 0 prepare 1
-                 0 Pending -> Preparing
-                 0 Preparing -> Starting
-                10 route to 1
-                10 Starting -> InProgress
-                10 result: Completed, none -> 1, evidence None, lost 0
-                10 InProgress -> Completed
+            0     a reload begins with 1
+            0     prepare 1
+            0     Pending -> Preparing
+            0     Preparing -> Starting
+            10    route to 1
+            10    Starting -> InProgress
+            10    result: Completed, none -> 1, evidence None, lost 0
+            10    InProgress -> Completed
         "#]],
     );
 }
@@ -69,19 +69,19 @@ fn a_good_version_bakes_and_completes() {
     check(
         &stage,
         expect![[r#"
-                 0 a reload begins with 2
-                 0 ask for the policies
-                 0 prepare 2
-                 0 Pending -> Preparing
-                 0 Preparing -> Starting
-                 0 ask for the plan
-                 0 route to 2
-                 0 drain 1
-                 0 Starting -> InProgress
-                 1 thresholds says Proceed
-               300 result: Completed, 1 -> 2, evidence Sufficient, lost 0
-               300 InProgress -> Completed
-              1200 unload 1
+            0     a reload begins with 2
+            0     ask for the policies
+            0     prepare 2
+            0     Pending -> Preparing
+            0     Preparing -> Starting
+            0     ask for the plan
+            0     route to 2
+            0     drain 1
+            0     Starting -> InProgress
+            1     thresholds says Proceed
+            300   result: Completed, 1 -> 2, evidence Sufficient, lost 0
+            300   InProgress -> Completed
+            1200  unload 1
         "#]],
     );
 }
@@ -103,37 +103,37 @@ fn a_bad_version_goes_back_and_stays_away() {
     check(
         &stage,
         expect![[r#"
-                 0 a reload begins with 2
-                 0 ask for the policies
-                 0 prepare 2
-                 0 Pending -> Preparing
-                 0 Preparing -> Starting
-                 0 ask for the plan
-                 0 route to 2
-                 0 drain 1
-                 0 Starting -> InProgress
-                 1 thresholds says Undecided
-                 4 thresholds says Rollback(Candidate)
-                 4 InProgress -> RollingBack: thresholds: so it looks
-                 4 route to 1
-                 4 drain 2
-                 4 quarantined: thresholds: so it looks
-                 4 result: RolledBack, 2 -> 1, evidence None, lost 0
-                 4 RollingBack -> RolledBack
-                 4 diverged: thresholds: so it looks
-                 4 unload 2
-                 4 forget the content 02
-                 4 diverged: thresholds: so it looks
-                 4 an operator says retry
-                 4 a reload begins with 3
-                 4 ask for the policies
-                 4 prepare 3
-                 4 Pending -> Preparing
-                 4 Preparing -> Starting
-                 4 ask for the plan
-                 4 route to 3
-                 4 drain 1
-                 4 Starting -> InProgress
+            0     a reload begins with 2
+            0     ask for the policies
+            0     prepare 2
+            0     Pending -> Preparing
+            0     Preparing -> Starting
+            0     ask for the plan
+            0     route to 2
+            0     drain 1
+            0     Starting -> InProgress
+            1     thresholds says Undecided
+            4     thresholds says Rollback(Candidate)
+            4     InProgress -> RollingBack: thresholds: so it looks
+            4     route to 1
+            4     drain 2
+            4     quarantined: thresholds: so it looks
+            4     result: RolledBack, 2 -> 1, evidence None, lost 0
+            4     RollingBack -> RolledBack
+            4     diverged: thresholds: so it looks
+            4     unload 2
+            4     forget the content 02
+            4     diverged: thresholds: so it looks
+            4     an operator says retry
+            4     a reload begins with 3
+            4     ask for the policies
+            4     prepare 3
+            4     Pending -> Preparing
+            4     Preparing -> Starting
+            4     ask for the plan
+            4     route to 3
+            4     drain 1
+            4     Starting -> InProgress
         "#]],
     );
 }
@@ -162,20 +162,20 @@ fn a_version_that_is_not_well_never_gets_traffic() {
     check(
         &stage,
         expect![[r#"
-                 0 a reload begins with 2
-                 0 ask for the policies
-                 0 prepare 2
-                 0 Pending -> Preparing
-                 0 Preparing -> Starting
-                 0 ask for the plan
-                 0 2 is not well: 503
-                 5 2 is not well: 503
-                10 2 is not well: 503
-                10 set aside: its health check failed 3 times in a row: 503; again in None s
-                10 result: Failed, 1 -> 2, evidence None, lost 0
-                10 Starting -> Failed: its health check failed 3 times in a row: 503
-                10 diverged: its health check failed 3 times in a row: 503
-                10 unload 2
+            0     a reload begins with 2
+            0     ask for the policies
+            0     prepare 2
+            0     Pending -> Preparing
+            0     Preparing -> Starting
+            0     ask for the plan
+            0     2 is not well: 503
+            5     2 is not well: 503
+            10    2 is not well: 503
+            10    set aside: its health check failed 3 times in a row: 503; again in None s
+            10    result: Failed, 1 -> 2, evidence None, lost 0
+            10    Starting -> Failed: its health check failed 3 times in a row: 503
+            10    diverged: its health check failed 3 times in a row: 503
+            10    unload 2
         "#]],
     );
 }
@@ -206,19 +206,19 @@ fn immediate_cuts_and_counts() {
     check(
         &stage,
         expect![[r#"
-                 0 a reload begins with 2
-                 0 ask for the policies
-                 0 prepare 2
-                 0 Pending -> Preparing
-                 0 Preparing -> Starting
-                 0 ask for the plan
-                 0 route to 2
-                 0 cut 1
-                 0 Starting -> InProgress
-                 0 3 calls were cut on 1
-                 1 thresholds says Proceed
-                 2 result: Completed, 1 -> 2, evidence Sufficient, lost 3
-                 2 InProgress -> Completed
+            0     a reload begins with 2
+            0     ask for the policies
+            0     prepare 2
+            0     Pending -> Preparing
+            0     Preparing -> Starting
+            0     ask for the plan
+            0     route to 2
+            0     cut 1
+            0     Starting -> InProgress
+            0     3 calls were cut on 1
+            1     thresholds says Proceed
+            2     result: Completed, 1 -> 2, evidence Sufficient, lost 3
+            2     InProgress -> Completed
         "#]],
     );
 }
@@ -234,20 +234,20 @@ fn a_drain_that_does_not_end_is_cut_and_counted_after_the_end() {
     check(
         &stage,
         expect![[r#"
-                 0 a reload begins with 2
-                 0 ask for the policies
-                 0 prepare 2
-                 0 Pending -> Preparing
-                 0 Preparing -> Starting
-                 0 ask for the plan
-                 0 route to 2
-                 0 drain 1
-                 0 Starting -> InProgress
-                 0 result: Completed, 1 -> 2, evidence Insufficient, lost 0
-                 0 InProgress -> Completed
-                60 cut 1
-                60 2 calls were cut on 1
-                60 result: Completed, 1 -> 2, evidence Insufficient, lost 2
+            0     a reload begins with 2
+            0     ask for the policies
+            0     prepare 2
+            0     Pending -> Preparing
+            0     Preparing -> Starting
+            0     ask for the plan
+            0     route to 2
+            0     drain 1
+            0     Starting -> InProgress
+            0     result: Completed, 1 -> 2, evidence Insufficient, lost 0
+            0     InProgress -> Completed
+            60    cut 1
+            60    2 calls were cut on 1
+            60    result: Completed, 1 -> 2, evidence Insufficient, lost 2
         "#]],
     );
 }
@@ -265,39 +265,39 @@ fn a_newer_file_takes_over_and_the_target_stays_the_permanent_version() {
     check(
         &stage,
         expect![[r#"
-                 0 a reload begins with 2
-                 0 ask for the policies
-                 0 prepare 2
-                 0 Pending -> Preparing
-                 0 Preparing -> Starting
-                 0 ask for the plan
-                 0 route to 2
-                 0 drain 1
-                 0 Starting -> InProgress
-                 1 thresholds says Undecided
-                 5 result: Cancelled, 1 -> 2, evidence None, lost 0
-                 5 InProgress -> Cancelled: superseded by a newer version
-                 5 a reload begins with 3
-                 5 ask for the policies
-                 5 prepare 3
-                 5 Pending -> Preparing
-                 5 Preparing -> Starting
-                 5 ask for the plan
-                 5 route to 3
-                 5 drain 2
-                 5 Starting -> InProgress
-                 5 unload 2
-                 5 forget the content 02
-                 6 thresholds says Undecided
-                 8 thresholds says Rollback(Unknown)
-                 8 InProgress -> RollingBack: thresholds: so it looks
-                 8 route to 1
-                 8 drain 3
-                 8 quarantined: thresholds: so it looks
-                 8 result: RolledBack, 3 -> 1, evidence None, lost 0
-                 8 RollingBack -> RolledBack
-                 8 diverged: thresholds: so it looks
-                 8 unload 3
+            0     a reload begins with 2
+            0     ask for the policies
+            0     prepare 2
+            0     Pending -> Preparing
+            0     Preparing -> Starting
+            0     ask for the plan
+            0     route to 2
+            0     drain 1
+            0     Starting -> InProgress
+            1     thresholds says Undecided
+            5     result: Cancelled, 1 -> 2, evidence None, lost 0
+            5     InProgress -> Cancelled: superseded by a newer version
+            5     a reload begins with 3
+            5     ask for the policies
+            5     prepare 3
+            5     Pending -> Preparing
+            5     Preparing -> Starting
+            5     ask for the plan
+            5     route to 3
+            5     drain 2
+            5     Starting -> InProgress
+            5     unload 2
+            5     forget the content 02
+            6     thresholds says Undecided
+            8     thresholds says Rollback(Unknown)
+            8     InProgress -> RollingBack: thresholds: so it looks
+            8     route to 1
+            8     drain 3
+            8     quarantined: thresholds: so it looks
+            8     result: RolledBack, 3 -> 1, evidence None, lost 0
+            8     RollingBack -> RolledBack
+            8     diverged: thresholds: so it looks
+            8     unload 3
         "#]],
     );
 }
@@ -315,41 +315,41 @@ fn a_successor_that_fails_leaves_the_baking_version_to_be_judged_anew() {
     check(
         &stage,
         expect![[r#"
-                 0 a reload begins with 2
-                 0 ask for the policies
-                 0 prepare 2
-                 0 Pending -> Preparing
-                 0 Preparing -> Starting
-                 0 ask for the plan
-                 0 route to 2
-                 0 drain 1
-                 0 Starting -> InProgress
-                 1 thresholds says Undecided
-                 5 result: Cancelled, 1 -> 2, evidence None, lost 0
-                 5 InProgress -> Cancelled: superseded by a newer version
-                 5 a reload begins with 3
-                 5 ask for the policies
-                 5 prepare 3
-                 5 Pending -> Preparing
-                 5 set aside: it traps in its start; again in None s
-                 5 result: Failed, 1 -> 3, evidence None, lost 0
-                 5 Preparing -> Failed: it traps in its start
-                 5 a reload begins with 2
-                 5 ask for the policies
-                 5 diverged: it traps in its start
-                 5 Pending -> Preparing
-                 5 Preparing -> Starting
-                 5 ask for the plan
-                 5 Starting -> InProgress
-                 6 thresholds says Rollback(Candidate)
-                 6 InProgress -> RollingBack: thresholds: so it looks
-                 6 route to 1
-                 6 drain 2
-                 6 quarantined: thresholds: so it looks
-                 6 result: RolledBack, 2 -> 1, evidence None, lost 0
-                 6 RollingBack -> RolledBack
-                 6 unload 2
-                 6 forget the content 02
+            0     a reload begins with 2
+            0     ask for the policies
+            0     prepare 2
+            0     Pending -> Preparing
+            0     Preparing -> Starting
+            0     ask for the plan
+            0     route to 2
+            0     drain 1
+            0     Starting -> InProgress
+            1     thresholds says Undecided
+            5     result: Cancelled, 1 -> 2, evidence None, lost 0
+            5     InProgress -> Cancelled: superseded by a newer version
+            5     a reload begins with 3
+            5     ask for the policies
+            5     prepare 3
+            5     Pending -> Preparing
+            5     set aside: it traps in its start; again in None s
+            5     result: Failed, 1 -> 3, evidence None, lost 0
+            5     Preparing -> Failed: it traps in its start
+            5     a reload begins with 2
+            5     ask for the policies
+            5     diverged: it traps in its start
+            5     Pending -> Preparing
+            5     Preparing -> Starting
+            5     ask for the plan
+            5     Starting -> InProgress
+            6     thresholds says Rollback(Candidate)
+            6     InProgress -> RollingBack: thresholds: so it looks
+            6     route to 1
+            6     drain 2
+            6     quarantined: thresholds: so it looks
+            6     result: RolledBack, 2 -> 1, evidence None, lost 0
+            6     RollingBack -> RolledBack
+            6     unload 2
+            6     forget the content 02
         "#]],
     );
 }
@@ -364,23 +364,23 @@ fn the_old_file_copied_over_is_a_rollback() {
     check(
         &stage,
         expect![[r#"
-                 0 a reload begins with 2
-                 0 ask for the policies
-                 0 prepare 2
-                 0 Pending -> Preparing
-                 0 Preparing -> Starting
-                 0 ask for the plan
-                 0 route to 2
-                 0 drain 1
-                 0 Starting -> InProgress
-                 1 thresholds says Proceed
-                 5 InProgress -> RollingBack: the content that was permanent is in the directory again
-                 5 route to 1
-                 5 drain 2
-                 5 result: RolledBack, 2 -> 1, evidence None, lost 0
-                 5 RollingBack -> RolledBack
-                 5 unload 2
-                 5 forget the content 02
+            0     a reload begins with 2
+            0     ask for the policies
+            0     prepare 2
+            0     Pending -> Preparing
+            0     Preparing -> Starting
+            0     ask for the plan
+            0     route to 2
+            0     drain 1
+            0     Starting -> InProgress
+            1     thresholds says Proceed
+            5     InProgress -> RollingBack: the content that was permanent is in the directory again
+            5     route to 1
+            5     drain 2
+            5     result: RolledBack, 2 -> 1, evidence None, lost 0
+            5     RollingBack -> RolledBack
+            5     unload 2
+            5     forget the content 02
         "#]],
     );
 }
@@ -482,27 +482,27 @@ fn an_unproven_version_completes_and_is_watched_on() {
     check(
         &stage,
         expect![[r#"
-                 0 a reload begins with 2
-                 0 ask for the policies
-                 0 prepare 2
-                 0 Pending -> Preparing
-                 0 Preparing -> Starting
-                 0 ask for the plan
-                 0 route to 2
-                 0 drain 1
-                 0 Starting -> InProgress
-                 1 thresholds says Undecided
-               300 result: Completed, 1 -> 2, evidence Insufficient, lost 0
-               300 InProgress -> Completed
-              3911 thresholds says Rollback(Candidate)
-              3911 Completed -> RollingBack: thresholds: so it looks
-              3911 route to 1
-              3911 drain 2
-              3911 quarantined: thresholds: so it looks
-              3911 result: RolledBack, 2 -> 1, evidence Insufficient, lost 0
-              3911 RollingBack -> RolledBack
-              3911 diverged: thresholds: so it looks
-              3911 unload 2
+            0     a reload begins with 2
+            0     ask for the policies
+            0     prepare 2
+            0     Pending -> Preparing
+            0     Preparing -> Starting
+            0     ask for the plan
+            0     route to 2
+            0     drain 1
+            0     Starting -> InProgress
+            1     thresholds says Undecided
+            300   result: Completed, 1 -> 2, evidence Insufficient, lost 0
+            300   InProgress -> Completed
+            3911  thresholds says Rollback(Candidate)
+            3911  Completed -> RollingBack: thresholds: so it looks
+            3911  route to 1
+            3911  drain 2
+            3911  quarantined: thresholds: so it looks
+            3911  result: RolledBack, 2 -> 1, evidence Insufficient, lost 0
+            3911  RollingBack -> RolledBack
+            3911  diverged: thresholds: so it looks
+            3911  unload 2
         "#]],
     );
 }
@@ -521,21 +521,21 @@ fn an_unproven_version_may_prove_itself_later() {
     check(
         &stage,
         expect![[r#"
-                 0 a reload begins with 2
-                 0 ask for the policies
-                 0 prepare 2
-                 0 Pending -> Preparing
-                 0 Preparing -> Starting
-                 0 ask for the plan
-                 0 route to 2
-                 0 drain 1
-                 0 Starting -> InProgress
-                 0 result: Completed, 1 -> 2, evidence Insufficient, lost 0
-                 0 InProgress -> Completed
-                 1 thresholds says Undecided
-                 3 thresholds says Proceed
-                 3 2 is watched no more: enough evidence came in
-                 3 result: Completed, 1 -> 2, evidence Sufficient, lost 0
+            0     a reload begins with 2
+            0     ask for the policies
+            0     prepare 2
+            0     Pending -> Preparing
+            0     Preparing -> Starting
+            0     ask for the plan
+            0     route to 2
+            0     drain 1
+            0     Starting -> InProgress
+            0     result: Completed, 1 -> 2, evidence Insufficient, lost 0
+            0     InProgress -> Completed
+            1     thresholds says Undecided
+            3     thresholds says Proceed
+            3     2 is watched no more: enough evidence came in
+            3     result: Completed, 1 -> 2, evidence Sufficient, lost 0
         "#]],
     );
 }
@@ -591,16 +591,16 @@ fn a_rollback_after_completion_reaches_a_version_that_was_unloaded() {
     check(
         &stage,
         expect![[r#"
-              2006 an operator says rollback --to 1
-              2006 prepare 1
-              2006 Completed -> RollingBack: an operator rolled it back
-              2006 route to 1
-              2006 drain 3
-              2006 quarantined: an operator rolled it back
-              2006 result: RolledBack, 3 -> 1, evidence Sufficient, lost 0
-              2006 RollingBack -> RolledBack
-              2006 diverged: an operator rolled it back
-              2006 unload 3
+            2006  an operator says rollback --to 1
+            2006  prepare 1
+            2006  Completed -> RollingBack: an operator rolled it back
+            2006  route to 1
+            2006  drain 3
+            2006  quarantined: an operator rolled it back
+            2006  result: RolledBack, 3 -> 1, evidence Sufficient, lost 0
+            2006  RollingBack -> RolledBack
+            2006  diverged: an operator rolled it back
+            2006  unload 3
         "#]],
     );
     assert_eq!(
@@ -694,24 +694,24 @@ fn a_removed_file_stops_the_agent_and_leaves_nothing() {
     check(
         &stage,
         expect![[r#"
-                 0 a reload begins with 2
-                 0 ask for the policies
-                 0 prepare 2
-                 0 Pending -> Preparing
-                 0 Preparing -> Starting
-                 0 ask for the plan
-                 0 route to 2
-                 0 drain 1
-                 0 Starting -> InProgress
-                 0 result: Cancelled, 1 -> 2, evidence None, lost 0
-                 0 InProgress -> Cancelled: the file was removed
-                 0 route to none
-                 0 drain 2
-                 0 stopped
-                 0 unload 1
-                 0 unload 2
-                 0 forget the content 02
-              3600 forget the content 01
+            0     a reload begins with 2
+            0     ask for the policies
+            0     prepare 2
+            0     Pending -> Preparing
+            0     Preparing -> Starting
+            0     ask for the plan
+            0     route to 2
+            0     drain 1
+            0     Starting -> InProgress
+            0     result: Cancelled, 1 -> 2, evidence None, lost 0
+            0     InProgress -> Cancelled: the file was removed
+            0     route to none
+            0     drain 2
+            0     stopped
+            0     unload 1
+            0     unload 2
+            0     forget the content 02
+            3600  forget the content 01
         "#]],
     );
 }

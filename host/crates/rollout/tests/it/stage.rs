@@ -258,7 +258,7 @@ impl Stage {
     pub(crate) fn table(&self) -> String {
         let mut table = String::new();
         for (at, what) in &self.world.decisions {
-            let _ = writeln!(table, "{:>6} {what}", (at.0 - START) / 1_000);
+            let _ = writeln!(table, "{:<5} {what}", (at.0 - START) / 1_000);
         }
         table
     }
