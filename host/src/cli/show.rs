@@ -35,7 +35,11 @@ pub(super) fn agents(agents: &[Agent], host: &[Attention], now: u64, paint: Pain
                 .map(|(text, tone)| Cell::new(text, tone)),
         );
     }
-    let mut text = table.draw(paint);
+    let mut text = if agents.is_empty() {
+        String::new()
+    } else {
+        table.draw(paint)
+    };
     let all = host
         .iter()
         .map(|attention| ("", attention))
@@ -46,7 +50,9 @@ pub(super) fn agents(agents: &[Agent], host: &[Attention], now: u64, paint: Pain
                 .map(|attention| (agent.agent.as_str(), attention))
         }));
     for (agent, attention) in all {
-        text.push('\n');
+        if !text.is_empty() {
+            text.push('\n');
+        }
         text.push_str(&attention_lines(agent, attention, now, paint));
     }
     text

@@ -47,14 +47,25 @@ fn check(text: &str, expected: Expect) {
 fn a_person_sees_a_table_of_agents() {
     check(
         &agents(&agents_value(), &[], NOW, TERMINAL),
-        expect![[r#""#]],
+        expect![[r#"
+            AGENT  STATE    SERVES  RELOAD                  IN FLIGHT  ATTENTION
+            hello  serving  v3      v3 in-progress, paused  12
+            bad    failed   -       diverged                0          refused-file
+
+            ! bad refused-file: bad.wasm is a core module (3 s ago)
+              try: replace bad.wasm
+        "#]],
     );
 }
 
 #[test]
 fn a_pipe_sees_a_line_for_each_agent() {
     let text = agents(&agents_value(), &[], NOW, Paint::PLAIN);
-    expect![[r#""#]].assert_eq(&text.replace('\t', "<tab>"));
+    expect![[r#"
+        hello<tab>serving<tab>v3<tab>v3 in-progress, paused<tab>12<tab>
+        bad<tab>failed<tab>-<tab>diverged<tab>0<tab>refused-file
+    "#]]
+    .assert_eq(&text.replace('\t', "<tab>"));
 }
 
 #[test]
@@ -65,7 +76,12 @@ fn what_belongs_to_no_agent_is_shown_too() {
         text: "agents is not there".to_owned(),
         command: String::new(),
     };
-    check(&agents(&[], &[lost], NOW, TERMINAL), expect![[r#""#]]);
+    check(
+        &agents(&[], &[lost], NOW, TERMINAL),
+        expect![[r#"
+        ! directory-vanished: agents is not there (just now)
+    "#]],
+    );
 }
 
 #[test]
@@ -74,7 +90,31 @@ fn status_tells_everything_about_one_agent() {
         .iter()
         .map(|agent| status(agent, NOW, TERMINAL))
         .collect();
-    check(&all, expect![[r#""#]]);
+    check(
+        &all,
+        expect![[r#"
+        hello  serving
+          serves      v3
+          stable      v2 3f2a91c4d5e6
+          candidate   v3 77, 100 % of traffic
+          reload      in-progress, paused, graceful, began 12 s ago
+                      id 00000000-0000-4000-8000-000000000007
+                      paused by an operator
+          policy      thresholds says undecided: 12 of 20 requests
+          in flight   12
+          kept        v1 3f2a91c4d5e6
+        bad  failed
+          serves      -
+          stable      -
+          in flight   0
+          diverged    it was refused
+          quarantined 3f2a91c4d5e6 1 min ago: error-rate
+          last error  line one
+                      line \u{1b}[2Jtwo
+        ! refused-file: bad.wasm is a core module (3 s ago)
+          try: replace bad.wasm
+    "#]],
+    );
 }
 
 fn results() -> Vec<Ended> {
@@ -92,13 +132,25 @@ fn results() -> Vec<Ended> {
 
 #[test]
 fn a_person_sees_a_table_of_results() {
-    check(&history(&results(), NOW, TERMINAL), expect![[r#""#]]);
+    check(
+        &history(&results(), NOW, TERMINAL),
+        expect![[r#"
+        ENDED      VERSIONS  STATUS       STRATEGY   TOOK    LOST  WHY
+        26 s ago   v3 -> v2  rolled-back  graceful   3.5 s   0     error-rate 30.1 %
+        1 min ago  v1 -> v2  completed    immediate  5 min   4     enough evidence
+        1 h ago    v1        completed    graceful   840 ms  0     not judged
+    "#]],
+    );
 }
 
 #[test]
 fn a_pipe_sees_a_line_for_each_result() {
     let text = history(&results(), NOW, Paint::PLAIN);
-    expect![[r#""#]].assert_eq(&text.replace('\t', "<tab>"));
+    expect![[r#"
+        2026-11-23 22:47:34<tab>v3 -> v2<tab>rolled-back<tab>graceful<tab>3.5 s<tab>0<tab>error-rate 30.1 %
+        2026-11-23 22:46:31<tab>v1 -> v2<tab>completed<tab>immediate<tab>5 min<tab>4<tab>enough evidence
+        2026-11-23 20:48:01<tab>v1<tab>completed<tab>graceful<tab>840 ms<tab>0<tab>not judged
+    "#]].assert_eq(&text.replace('\t', "<tab>"));
 }
 
 #[test]
@@ -117,5 +169,11 @@ fn an_event_is_a_line() {
         event(&happened(Some("hello")), Paint::PLAIN),
         event(&happened(None), Paint::PLAIN)
     );
-    check(&text, expect![[r#""#]]);
+    check(
+        &text,
+        expect![[r#"
+        2026-11-23 22:48:01.042Z  hello            v2 gets all new requests, before: v1
+        2026-11-23 22:48:01.042Z  host             v2 gets all new requests, before: v1
+    "#]],
+    );
 }

@@ -8,7 +8,7 @@ use crate::cli::{Failure, Paint, Tone, harmless, print};
 const WIDTH: usize = 78;
 
 /// Columns before the text: the time and the actor.
-const INDENT: usize = 18;
+const INDENT: usize = 19;
 
 /// Who did something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,8 +113,8 @@ mod tests {
         .collect();
         expect![[r#"
                 0.0 s  you     mv greeter-v1.wasm agents/greeter.wasm
-               12.3 s  policy  policy thresholds says rollback: 131 of 438 requests failed, 29.9 %, and the limit
-                               is 5.00 % of at least 20
+               12.3 s  policy  policy thresholds says rollback: 131 of 438 requests failed, 29.9 %, and the
+                               limit is 5.00 % of at least 20
               123.0 s  clients \u{1b}[2J
         "#]]
         .assert_eq(&told);
