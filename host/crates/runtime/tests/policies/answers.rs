@@ -61,6 +61,7 @@ async fn standard_plans_what_is_configured_and_promotes_what_is_fit() {
     assert_eq!(planned.bake, plan().bake);
     let swapping = Context {
         phase: Phase::InProgress,
+        split: 0,
         ..context()
     };
     let metrics = ReloadMetrics::default();
