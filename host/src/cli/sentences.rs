@@ -172,7 +172,7 @@ pub(super) fn verdict_word(verdict: &Value) -> (String, Tone) {
                 .get("rollback")
                 .and_then(Value::as_str)
                 .unwrap_or("unknown");
-            (format!("rollback, blames: {blame}"), Tone::Bad)
+            (format!("rollback (blame: {blame})"), Tone::Bad)
         }
         _ => ("nothing yet".to_owned(), Tone::Faint),
     }
@@ -263,7 +263,7 @@ mod tests {
             v2 gets all new requests, before: v1
             v1 serves no more
             policy p (monitors only) says hold: too few
-            policy p says rollback, blames: candidate
+            policy p says rollback (blame: candidate)
             policy p is at fault: it trapped
             v2 is permanent (enough evidence)
             back from v3 to v2: error-rate

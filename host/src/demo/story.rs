@@ -175,10 +175,11 @@ impl<'a> Story<'a> {
                 self.tell_event(&event)?;
                 let status = event.fields.get("to").and_then(Value::as_str);
                 let status = status.filter(|_| event.kind == "status-changed");
-                if bad
+                // What follows the end that is waited for in the same moment is part of it.
+                let is_bad = bad
                     .iter()
-                    .any(|bad| event.kind == *bad || status == Some(*bad))
-                {
+                    .any(|bad| event.kind == *bad || status == Some(*bad));
+                if reached.is_none() && is_bad {
                     let (text, _) = sentence(&event.kind, &event.fields);
                     return Err(Failure::No(format!(
                         "the demo waited for {what}, and this happened instead: {text}"
@@ -269,12 +270,9 @@ impl<'a> Story<'a> {
             .zip(after.answered.iter().zip(&before.answered))
             .map(|(number, (after, before))| (number, after.saturating_sub(*before)))
             .filter(|(_, answered)| *answered > 0)
-            .map(|(number, answered)| format!("{answered} by version {number}"))
+            .map(|(number, answered)| format!("version {number}: {answered}"))
             .collect();
-        let text = format!(
-            "since the file was dropped: answered {}; {lost} lost",
-            by_version.join(", ")
-        );
+        let text = format!("answers since then: {}; {lost} lost", by_version.join(", "));
         self.timeline.entry(
             Actor::Clients,
             if lost == 0 { Tone::Good } else { Tone::Bad },
