@@ -6,9 +6,13 @@
 //!
 //! What must hold, whatever the events:
 //! - a version that is not ready is never routed to;
-//! - an agent that had a serving version has one, unless its file was removed or an operator stopped it;
+//! - an agent that had a serving version has one until its file is removed;
 //! - every accepted version ends live or unloaded;
 //! - a policy proposes and this crate decides.
+//!
+//! Where to look: an event becomes facts in `answers`, `ticks` and `orders`; `moves` says which move is due, without
+//! changing anything; `enter` carries a move out and is the only place that changes where a reload stands; `agent` calls
+//! it, and drops what nothing points to any more. `asks` sends questions, `show` makes views, `fleet` gives out slots.
 
 mod agent;
 mod answers;
