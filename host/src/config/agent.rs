@@ -56,12 +56,11 @@ impl AgentConfig {
     /// The first thing that is wrong, with its line.
     pub fn read(file: &str, text: &str, defaults: &toml::Table) -> Result<Self, ConfigError> {
         // Read by itself first: only then do the parser's errors have the lines of this file.
-        toml::from_str::<written::Agent>(text).map_err(|e| ConfigError::parsing(file, &e))?;
-        let own: toml::Table = toml::from_str(text).map_err(|e| ConfigError::parsing(file, &e))?;
-        let merged = laid_over(defaults.clone(), own);
-        let written = merged
-            .try_into()
-            .map_err(|e: toml::de::Error| ConfigError::parsing(file, &e))?;
+        let wrong = |e: toml::de::Error| ConfigError::parsing(file, text, &e);
+        toml::from_str::<written::Agent>(text).map_err(wrong)?;
+        let own: toml::Table = toml::from_str(text).map_err(wrong)?;
+        let written = laid_over(defaults.clone(), own).try_into();
+        let written = written.map_err(|e| ConfigError::parsing(file, "", &e))?;
         Self::meaning(file, written)
     }
 

@@ -104,7 +104,7 @@ impl HostConfig {
     }
 
     fn read(name: &str, text: &str, folder: &Path) -> Result<Self, ConfigError> {
-        let parse = |e: toml::de::Error| ConfigError::parsing(name, &e);
+        let parse = |e: toml::de::Error| ConfigError::parsing(name, text, &e);
         let File { host, defaults } = toml::from_str(text).map_err(parse)?;
         toml::from_str::<DefaultsOnly>(text).map_err(parse)?;
         let default = Self::default();

@@ -32,13 +32,40 @@ impl ConfigError {
         }
     }
 
-    /// A parser's error, with the nearest key where the key is unknown.
-    fn parsing(file: &str, error: &toml::de::Error) -> Self {
+    /// A parser's error on one line: where, what stands there, what is wrong, and the nearest key where it is unknown.
+    fn parsing(file: &str, text: &str, error: &toml::de::Error) -> Self {
         let hint = nearest_key(error.message())
-            .map(|near| format!("\ndid you mean `{near}`?"))
+            .map(|near| format!("; did you mean `{near}`?"))
             .unwrap_or_default();
-        Self::new(file, format!("{}{hint}", error.to_string().trim_end()))
+        let message = error.message().replace('\n', ", ");
+        let place = error.span().and_then(|span| line_of(text, span.start));
+        Self::new(
+            file,
+            match place {
+                Some((number, line)) => format!("line {number}, `{line}`: {message}{hint}"),
+                None => format!("{message}{hint}"),
+            },
+        )
     }
+}
+
+/// The number, from 1, and the text of the line that the byte at this offset stands in.
+fn line_of(text: &str, offset: usize) -> Option<(usize, &str)> {
+    /// Longer lines say no more.
+    const SHOWN: usize = 80;
+    let number = text.get(..offset)?.lines().count().max(1);
+    let before = text.get(..offset)?;
+    let number = if before.ends_with('\n') {
+        number + 1
+    } else {
+        number
+    };
+    let line = text.lines().nth(number - 1)?.trim();
+    let end = line
+        .char_indices()
+        .nth(SHOWN)
+        .map_or(line.len(), |(at, _)| at);
+    Some((number, line.get(..end)?))
 }
 
 /// The known key that is most like the unknown one in serde's message, if any is.

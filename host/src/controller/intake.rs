@@ -15,7 +15,23 @@ use crate::config::AgentConfig;
 pub(super) struct Inspected {
     pub agent: AgentName,
     pub generation: u64,
-    pub result: Result<(Identity, Arc<Material>), String>,
+    pub result: Result<(Identity, Arc<Material>), Wrong>,
+}
+
+/// What is wrong with an agent's files, and with which of them.
+pub(super) struct Wrong {
+    file: String,
+    error: String,
+}
+
+impl Wrong {
+    fn component(agent: &str, error: impl std::fmt::Display) -> Self {
+        let file = format!("{agent}.wasm");
+        Self {
+            error: format!("{file}: {error}"),
+            file,
+        }
+    }
 }
 
 impl Controller {
@@ -71,7 +87,7 @@ impl Controller {
             });
             let result = look
                 .await
-                .unwrap_or_else(|e| Err(format!("{agent}.wasm: looking into it failed: {e}")));
+                .unwrap_or_else(|e| Err(Wrong::component(agent.as_ref(), e)));
             let inspected = Inspected {
                 agent,
                 generation,
@@ -92,7 +108,7 @@ impl Controller {
         }
         entry.inspecting = false;
         match inspected.result {
-            Err(error) => self.refuse(Some(agent.as_ref()), format!("{agent}.wasm"), error),
+            Err(Wrong { file, error }) => self.refuse(Some(agent.as_ref()), file, error),
             Ok((identity, material)) => {
                 entry.refused = None;
                 let event = Event::Wanted {
@@ -175,18 +191,25 @@ fn material(
     component: &caxton_watch::Content,
     config: Option<&caxton_watch::Content>,
     defaults: &toml::Table,
-) -> Result<(Identity, Arc<Material>), String> {
+) -> Result<(Identity, Arc<Material>), Wrong> {
+    let file = format!("{agent}.toml");
+    let wrong = |error: String| Wrong {
+        file: file.clone(),
+        error,
+    };
     let text = config.map_or(Ok(""), |content| std::str::from_utf8(&content.bytes));
-    let text = text.map_err(|e| format!("{agent}.toml: not UTF-8 text: {e}"))?;
-    let config =
-        AgentConfig::read(&format!("{agent}.toml"), text, defaults).map_err(|e| e.to_string())?;
+    let text = text.map_err(|e| wrong(format!("{file}: not UTF-8 text: {e}")))?;
+    let config = AgentConfig::read(&file, text, defaults).map_err(|e| wrong(e.to_string()))?;
     let inspection = runtime
         .inspect(&component.bytes)
-        .map_err(|refusal| format!("{agent}.wasm: {refusal}"))?;
+        .map_err(|refusal| Wrong::component(agent, refusal))?;
     if inspection.state && config.preserve_state {
-        return Err(format!(
-            "{agent}.wasm: it exports caxton:agent/state, and this release moves no state between versions; to run \
-             it without, write `preserve_state = false` under [reload] in {agent}.toml"
+        return Err(Wrong::component(
+            agent,
+            format!(
+                "it exports caxton:agent/state, and this release moves no state between versions; to run it without, \
+                 write `preserve_state = false` under [reload] in {file}"
+            ),
         ));
     }
     let identity = Identity {
