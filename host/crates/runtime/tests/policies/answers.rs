@@ -134,3 +134,23 @@ async fn settings_are_checked_by_the_host_and_then_by_the_policy() {
         assert!(error.to_string().contains("thresholds"), "{error}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_tasks_ask_the_same_policy_at_once() {
+    let policy = thresholds().await;
+    let ask = |failures| {
+        let policy = policy.clone();
+        let windows = [window(0, (0, 50), (failures, 50))];
+        tokio::spawn(async move { evaluate(&policy, "{}", &windows).await.answer })
+    };
+    let tasks: Vec<_> = (0..50).map(|n| (n, ask(n))).collect();
+    for (failures, task) in tasks {
+        let verdict = task.await.unwrap().unwrap().verdict;
+        // Five per cent of 50 are tolerated.
+        let expected = match failures {
+            0..=2 => Verdict::Proceed,
+            _ => Verdict::Rollback(Blame::Candidate),
+        };
+        assert_eq!(verdict, expected, "{failures} failures");
+    }
+}
