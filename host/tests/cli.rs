@@ -141,7 +141,7 @@ fn wrong_usage_is_two_and_says_what_is_right() {
     let folder = tempfile::tempdir().unwrap();
     let ask = |arguments: &[&str]| caxton(folder.path()).args(arguments).output().unwrap();
     check(&ask(&[]), 2, &["Usage: caxton"]);
-    check(&ask(&["rnu"]), 2, &["rnu", "run"]);
+    check(&ask(&["evnts"]), 2, &["evnts", "events"]);
     check(&ask(&["status"]), 2, &["AGENT"]);
     check(&ask(&["status", "No/Name"]), 2, &["a-z", "caxton ls"]);
     check(

@@ -91,6 +91,7 @@ pub enum Tone {
 
 impl Paint {
     /// For plain text, whatever is on the other side.
+    #[cfg(test)]
     pub const PLAIN: Self = Self {
         colour: false,
         terminal: false,

@@ -163,6 +163,7 @@ impl<'a> Story<'a> {
     /// Tells what happens until an event of the kind `good`; one of the kinds, or a status, in `bad` ends the story.
     async fn until(&mut self, good: &str, what: &str, bad: &[&str]) -> Result<Arc<Event>, Failure> {
         let deadline = Instant::now() + STEP_DEADLINE;
+        let mut reload = None;
         loop {
             let Ok(events) = timeout_at(deadline, self.events.next()).await else {
                 let seconds = STEP_DEADLINE.as_secs();
@@ -175,17 +176,22 @@ impl<'a> Story<'a> {
                 self.tell_event(&event)?;
                 let status = event.fields.get("to").and_then(Value::as_str);
                 let status = status.filter(|_| event.kind == "status-changed");
-                // What follows the end that is waited for in the same moment is part of it.
+                if event.kind == "reload-started" {
+                    reload = event.reload;
+                }
+                // The last words about the reload before this one may still come.
+                let is_ours = event.reload.is_none() || event.reload == reload;
                 let is_bad = bad
                     .iter()
                     .any(|bad| event.kind == *bad || status == Some(*bad));
-                if reached.is_none() && is_bad {
+                // What follows the end that is waited for in the same moment is part of it.
+                if is_ours && is_bad && reached.is_none() {
                     let (text, _) = sentence(&event.kind, &event.fields);
                     return Err(Failure::No(format!(
                         "the demo waited for {what}, and this happened instead: {text}"
                     )));
                 }
-                if event.kind == good {
+                if is_ours && event.kind == good {
                     reached = Some(event);
                 }
             }
