@@ -301,6 +301,12 @@ impl Call {
         if self.settled.swap(true, AcqRel) {
             return;
         }
+        // Whatever a guest makes of half a request says nothing about the version.
+        let outcome = if self.request.broke.load(Relaxed) && outcome != Outcome::Cut {
+            Outcome::NotCounted
+        } else {
+            outcome
+        };
         if !self.info.probe {
             let latency = match self.head_after.load(Relaxed) {
                 0 => self.elapsed_us(),

@@ -85,6 +85,15 @@ impl Compiler {
         Ok((slot, was_there))
     }
 
+    /// Components whose code is in memory.
+    pub(crate) fn in_use(&self) -> usize {
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared
+            .values()
+            .filter(|slot| slot.strong_count() > 0)
+            .count()
+    }
+
     fn slot(&self, digest: Digest) -> Arc<Slot> {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = shared.get(&digest).and_then(Weak::upgrade) {

@@ -63,6 +63,15 @@ impl std::fmt::Debug for RuntimeOptions {
     }
 }
 
+/// What a runtime holds at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holdings {
+    /// Component instances that live.
+    pub instances: usize,
+    /// Components whose code is in memory.
+    pub components: usize,
+}
+
 /// Why there is no runtime.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
@@ -83,6 +92,7 @@ pub enum RuntimeError {
 pub struct Runtime {
     engine: Engine,
     compiler: Compiler,
+    limit: usize,
     pub(crate) instances: Arc<Semaphore>,
     pub(crate) logs: LogQueue,
 }
@@ -98,7 +108,8 @@ impl std::fmt::Debug for Runtime {
 impl Runtime {
     /// Sets up the engine, its clock and the threads for compiling and for log lines.
     pub fn new(options: RuntimeOptions) -> Result<Arc<Self>, RuntimeError> {
-        let engine = engine(options.instances.max(1))?;
+        let limit = options.instances.max(1);
+        let engine = engine(limit)?;
         start_ticker(&engine)?;
         let linker = link(&engine).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
         let compiler =
@@ -113,7 +124,8 @@ impl Runtime {
         Ok(Arc::new(Self {
             engine,
             compiler,
-            instances: Arc::new(Semaphore::new(options.instances.max(1) as usize)),
+            limit: limit as usize,
+            instances: Arc::new(Semaphore::new(limit as usize)),
             logs,
         }))
     }
@@ -163,6 +175,16 @@ impl Runtime {
         })
         .await
         .map_err(|error| PrepareError::Host(error.to_string()))?
+    }
+
+    /// What is held right now: nothing, once every version is gone and its last call has ended.
+    pub fn holdings(&self) -> Holdings {
+        Holdings {
+            instances: self
+                .limit
+                .saturating_sub(self.instances.available_permits()),
+            components: self.compiler.in_use(),
+        }
     }
 
     pub(crate) fn engine(&self) -> &Engine {

@@ -214,12 +214,7 @@ impl Waiting {
             }
         };
         let (head, body) = response.into_parts();
-        let outcome = if self.call.request.broke.load(Relaxed) {
-            Outcome::NotCounted
-        } else {
-            Outcome::of_status(head.status)
-        };
-        self.call.head(outcome);
+        self.call.head(Outcome::of_status(head.status));
         let bodiless = self.head_only || matches!(head.status.as_u16(), 100..=199 | 204 | 304);
         let expected = head
             .headers
@@ -244,14 +239,13 @@ impl Waiting {
             return;
         };
         let request = &self.call.request;
-        let callers_fault = request.broke.load(Relaxed) || reply.is_closed();
         let error = if request.too_large.load(Relaxed) {
             let limit = self.call.serving().spec.limits.request_body;
             CallError::RequestTooLarge { limit }
         } else {
             error
         };
-        let outcome = if callers_fault && error.outcome() != Outcome::Cut {
+        let outcome = if reply.is_closed() && error.outcome() != Outcome::Cut {
             Outcome::NotCounted
         } else {
             error.outcome()
@@ -265,8 +259,6 @@ impl Waiting {
     fn fail(&mut self, before_head: CallError, after_head: BodyError) {
         if self.reply.is_some() {
             self.refuse(before_head);
-        } else if self.call.request.broke.load(Relaxed) {
-            self.call.fail(Outcome::NotCounted, after_head);
         } else {
             let outcome = match &after_head {
                 BodyError::Trap(_) => Outcome::Trapped,

@@ -187,11 +187,6 @@ impl Version {
         arm.memory_limit = self.serving.spec.limits.memory;
         arm
     }
-
-    #[cfg(test)]
-    pub(crate) fn serving(&self) -> &Arc<Serving> {
-        &self.serving
-    }
 }
 
 impl Drop for Version {

@@ -1,0 +1,61 @@
+//! A guest that misbehaves costs its own request only, and other agents' answers arrive meanwhile.
+
+use crate::{answer, counted, get, version};
+use caxton_runtime::CallError;
+use caxton_test_artifacts::WEB;
+use std::time::{Duration, Instant};
+
+/// Long enough that many answers of another agent fit in.
+const DEADLINE: Duration = Duration::from_millis(1_500);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn loops_and_waits_let_others_answer() {
+    let bad = version(WEB, |spec| spec.limits.request_timeout = DEADLINE).await;
+    let good = version(WEB, |_| {}).await;
+    // More loops than there are workers.
+    let stuck: Vec<_> = ["/loop", "/loop", "/loop", "/block"]
+        .into_iter()
+        .map(|path| {
+            let bad = bad.clone();
+            tokio::spawn(async move { get(&bad, path).await })
+        })
+        .collect();
+    let started = Instant::now();
+    let mut answered = 0;
+    while started.elapsed() < DEADLINE / 2 {
+        assert_eq!(answer(&good, "/").await.0, 200);
+        answered += 1;
+    }
+    assert!(answered >= 2, "only {answered} answers beside the loops");
+    for call in stuck {
+        let error = call.await.unwrap().unwrap_err();
+        assert!(matches!(error, CallError::Deadline { .. }), "{error:?}");
+        assert_eq!(error.status(), 504);
+    }
+    let arm = counted(&bad).await;
+    assert_eq!((arm.requests, arm.failures, arm.deadlines), (4, 4, 4));
+}
+
+#[tokio::test]
+async fn traps_panics_and_greed_end_in_502() {
+    let version = version(WEB, |spec| spec.limits.memory = 16 << 20).await;
+    for path in ["/trap", "/panic", "/allocate", "/memory?mib=17"] {
+        let error = get(&version, path).await.unwrap_err();
+        assert!(matches!(error, CallError::Trap(_)), "{path}: {error:?}");
+        assert_eq!(error.status(), 502);
+        let told = error.to_string().contains("memory beyond its limit");
+        assert_eq!(told, !matches!(path, "/trap" | "/panic"), "{path}: {error}");
+    }
+    let arm = counted(&version).await;
+    assert_eq!((arm.requests, arm.traps), (4, 4));
+    assert!(arm.memory_peak <= 16 << 20);
+    assert_eq!(answer(&version, "/memory?mib=4").await.0, 200);
+}
+
+#[tokio::test]
+async fn no_answer_is_the_agents_failure() {
+    let version = version(WEB, |_| {}).await;
+    let error = get(&version, "/no-answer").await.unwrap_err();
+    assert!(matches!(error, CallError::NoAnswer(_)), "{error:?}");
+    assert_eq!(counted(&version).await.failures, 1);
+}

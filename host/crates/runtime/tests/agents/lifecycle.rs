@@ -1,0 +1,136 @@
+//! What stays when versions come and go: nothing.
+
+use crate::{PATIENCE, answer, get, soon, text};
+use caxton_runtime::{
+    AgentSpec, Holdings, Instances, LATENCY_BOUNDS_US, Runtime, RuntimeOptions, Version,
+};
+use caxton_test_artifacts::{TOOL, WEB, with_section};
+use std::sync::Arc;
+use std::time::Duration;
+
+const NOTHING: Holdings = Holdings {
+    instances: 0,
+    components: 0,
+};
+
+fn own_runtime() -> Arc<Runtime> {
+    let options = RuntimeOptions {
+        instances: 8,
+        ..RuntimeOptions::default()
+    };
+    Runtime::new(options).unwrap()
+}
+
+async fn until(runtime: &Runtime, holdings: Holdings) {
+    soon(async {
+        while runtime.holdings() != holdings {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+async fn reused(runtime: &Arc<Runtime>) -> Arc<Version> {
+    let mut spec = AgentSpec::new("a", 1);
+    spec.instances = Some(Instances::Reused { reuse: 100 });
+    runtime.prepare(WEB.into(), spec).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_dropped_version_leaves_nothing_behind() {
+    let runtime = own_runtime();
+    let version = reused(&runtime).await;
+    answer(&version, "/").await;
+    let idle = Holdings {
+        instances: 1,
+        components: 1,
+    };
+    until(&runtime, idle).await;
+    let streaming = get(&version, "/stream?chunks=3&gap=50").await.unwrap();
+    drop(version);
+    assert_eq!(
+        runtime.holdings().components,
+        1,
+        "a call is still in flight"
+    );
+    assert_eq!(text(streaming).await.unwrap().len(), 48);
+    until(&runtime, NOTHING).await;
+}
+
+#[tokio::test]
+async fn a_retired_version_lets_its_idle_instances_go_and_still_answers() {
+    let runtime = own_runtime();
+    let version = reused(&runtime).await;
+    answer(&version, "/").await;
+    version.retire();
+    let code_only = Holdings {
+        instances: 0,
+        components: 1,
+    };
+    until(&runtime, code_only).await;
+    assert_eq!(answer(&version, "/").await.0, 200);
+    until(&runtime, code_only).await;
+}
+
+#[tokio::test]
+async fn the_same_bytes_compile_once_while_a_version_lives() {
+    let runtime = own_runtime();
+    let spec = |number| AgentSpec::new("a", number);
+    let first = runtime.prepare(WEB.into(), spec(1)).await.unwrap();
+    assert!(first.compile_time() > Duration::ZERO);
+    let again = runtime.prepare(WEB.into(), spec(2)).await.unwrap();
+    assert_eq!(again.compile_time(), Duration::ZERO);
+    assert_eq!(runtime.holdings().components, 1);
+    drop(first);
+    assert_eq!(answer(&again, "/").await.0, 200);
+    let other = with_section(WEB, "version", b"3");
+    let other = runtime.prepare(other.into(), spec(3)).await.unwrap();
+    assert!(other.compile_time() > Duration::ZERO);
+    assert_ne!(other.digest(), again.digest());
+    drop((again, other));
+    until(&runtime, NOTHING).await;
+}
+
+#[tokio::test]
+async fn drained_waits_for_the_end_of_the_body() {
+    let runtime = own_runtime();
+    let version = runtime
+        .prepare(WEB.into(), AgentSpec::new("a", 1))
+        .await
+        .unwrap();
+    let reply = get(&version, "/").await.unwrap();
+    assert_eq!(version.in_flight(), 1);
+    let early = tokio::time::timeout(Duration::from_millis(100), version.drained()).await;
+    assert!(early.is_err(), "the body has not been taken");
+    text(reply).await.unwrap();
+    soon(version.drained()).await;
+    assert_eq!(version.take_window().latency.len(), LATENCY_BOUNDS_US.len());
+}
+
+#[tokio::test]
+async fn a_full_host_sheds_and_recovers() {
+    let runtime = Runtime::new(RuntimeOptions {
+        instances: 1,
+        ..RuntimeOptions::default()
+    })
+    .unwrap();
+    let mut spec = AgentSpec::new("a", 1);
+    spec.limits.request_timeout = PATIENCE;
+    let version = runtime.prepare(WEB.into(), spec).await.unwrap();
+    let long = get(&version, "/stream?chunks=2&gap=600000").await.unwrap();
+    let shed = get(&version, "/").await.unwrap_err();
+    assert_eq!((shed.code(), shed.status().as_u16()), ("busy", 503));
+    let health = runtime.prepare(TOOL.into(), AgentSpec::new("b", 1)).await;
+    assert!(health.unwrap_err().is_hosts_fault());
+    version.cut();
+    text(long).await.unwrap_err();
+    until(
+        &runtime,
+        Holdings {
+            instances: 0,
+            components: 1,
+        },
+    )
+    .await;
+    assert_eq!(answer(&version, "/").await.0, 200);
+}
