@@ -1,1 +1,27 @@
-//! End to end: the real binary, real components, real sockets.
+//! End to end: the real binary, real components, real sockets, real files.
+//!
+//! Each test starts a host of its own in a temporary directory, on free ports, and talks to it as its users do: it drops
+//! files, sends requests, gives signals and orders. It waits for facts with a deadline and never for a time. Where a
+//! person's or a network's slowness is the matter itself (a file that is written slowly), the test is slow on purpose.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+mod harness;
+
+mod bodies;
+mod command_line;
+mod demo;
+mod in_flight;
+mod isolation;
+mod judged;
+mod policies;
+mod refusals;
+mod reloads_under_load;
+mod shutdown;
+mod supersession;
+mod watching;

@@ -1,0 +1,66 @@
+//! The first command of the README.
+
+use std::process::Output;
+use std::time::Duration;
+
+use crate::harness::{Turn, binary};
+
+/// The demo promises to end within a minute in a release build; this is for a machine that tests share.
+const AT_MOST: Duration = Duration::from_secs(180);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_demo_loses_nothing() {
+    let output = demo(&[]).await;
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(lost(&text), 0, "{text}");
+    assert!(
+        text.contains("rolled back") || text.contains("rolled-back"),
+        "{text}"
+    );
+    assert!(text.contains("error rate"), "the evidence is shown: {text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_demo_with_immediate_counts_what_it_loses() {
+    let output = demo(&["--strategy", "immediate"]).await;
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(lost(&text) > 0, "{text}");
+}
+
+async fn demo(arguments: &[&str]) -> Output {
+    let _turn = Turn::alone().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = tokio::process::Command::from(binary());
+    command
+        .current_dir(folder.path())
+        .arg("demo")
+        .args(arguments)
+        .kill_on_drop(true);
+    let output = tokio::time::timeout(AT_MOST, command.output())
+        .await
+        .expect("the demo did not end")
+        .unwrap();
+    let told = format!(
+        "{}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    output
+}
+
+/// The number of lost requests that the demo tells.
+fn lost(text: &str) -> u64 {
+    let line = text
+        .lines()
+        .rev()
+        .find(|line| line.contains("lost"))
+        .unwrap_or_else(|| panic!("no count: {text}"));
+    let (before, _) = line.split_once("lost").unwrap();
+    let number = before
+        .split(|c: char| !c.is_ascii_digit())
+        .rfind(|word| !word.is_empty());
+    number
+        .and_then(|word| word.parse().ok())
+        .unwrap_or_else(|| panic!("no number: {line}"))
+}
