@@ -117,7 +117,12 @@ impl Controller {
                     settings: material.settings(),
                 };
                 entry.materials.insert(identity, material);
+                let unrouted = entry.serving.is_none();
                 self.step(event);
+                // Until its first version serves, callers hear that the agent is there and does not answer yet.
+                if unrouted {
+                    self.reroute();
+                }
             }
         }
     }
