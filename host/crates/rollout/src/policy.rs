@@ -269,7 +269,8 @@ pub enum FaultKind {
 pub struct Fault {
     /// The policy's name.
     pub policy: String,
-    /// What kind of failure it was.
+    /// What kind of failure it was. In events it stands beside their own `kind`, so it has another name there.
+    #[serde(rename = "fault")]
     pub kind: FaultKind,
     /// What happened, for people.
     pub message: String,
