@@ -163,7 +163,6 @@ impl Client {
     }
 
     /// A request to an address that is not the admin surface's; it carries no token.
-    #[must_use]
     pub fn elsewhere(&self, method: Method, url: &str) -> RequestBuilder {
         self.http.request(method, url)
     }

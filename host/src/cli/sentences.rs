@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::text::{Tone, harmless};
+use super::time::span;
 
 /// What happened, for people, and how good that is. Harmless on a terminal.
 ///
@@ -129,6 +130,26 @@ fn known(kind: &str, fields: &Fields<'_>) -> Option<(String, Tone)> {
             format!("an operator ordered: {}", fields.text("order")?),
             Tone::Strong,
         ),
+        "finished" => finished(fields)?,
+        "refused" => {
+            let file = fields.text("file").unwrap_or("a file");
+            (format!("{file} is refused{}", fields.because()), Tone::Bad)
+        }
+        "polling" => (
+            format!(
+                "the directory is listed again and again{}",
+                fields.because()
+            ),
+            Tone::Busy,
+        ),
+        "directory-lost" => (
+            format!(
+                "the agents directory is lost, everything serves on{}",
+                fields.because()
+            ),
+            Tone::Bad,
+        ),
+        "directory-found" => ("the agents directory is back".to_owned(), Tone::Good),
         "stopped" => ("stopped: its file is gone".to_owned(), Tone::Busy),
         crate::events::MISSED => {
             let missed = fields.number(crate::events::MISSED).unwrap_or(0);
@@ -140,6 +161,24 @@ fn known(kind: &str, fields: &Fields<'_>) -> Option<(String, Tone)> {
         _ => return None,
     };
     Some(said)
+}
+
+fn finished(fields: &Fields<'_>) -> Option<(String, Tone)> {
+    let status = fields.text("status")?;
+    let took = fields
+        .number("completed_at")?
+        .saturating_sub(fields.number("started_at")?);
+    let from = fields
+        .number("from")
+        .map(|from| format!("v{from} -> "))
+        .unwrap_or_default();
+    let to = fields.version("to");
+    let lost = fields.number("lost_requests").unwrap_or(0);
+    let text = format!(
+        "the reload {from}{to} ended after {}: {status}, {lost} requests lost",
+        span(took)
+    );
+    Some((text, status_tone(status)))
 }
 
 fn verdict(fields: &Fields<'_>) -> Option<(String, Tone)> {
@@ -201,7 +240,10 @@ pub(super) fn status_tone(status: &str) -> Tone {
 
 fn unknown(kind: &str, fields: &Map<String, Value>) -> (String, Tone) {
     let mut text = kind.to_owned();
-    for (key, value) in fields {
+    let told = fields.iter().filter(|(key, value)| {
+        !matches!(key.as_str(), "seq" | "reload" | "id") && !value.is_object() && !value.is_array()
+    });
+    for (key, value) in told {
         let value = value
             .as_str()
             .map_or_else(|| value.to_string(), str::to_owned);
@@ -248,7 +290,19 @@ mod tests {
             ),
             ("calls-cut", json!({"number": 1, "calls": 1})),
             ("missed", json!({"missed": 12})),
-            ("of-a-newer-host", json!({"a": 1, "b": "x"})),
+            (
+                "finished",
+                json!({"from": 3, "to": 2, "status": "rolled-back", "started_at": 1_000, "completed_at": 1_988}),
+            ),
+            (
+                "refused",
+                json!({"file": "a.wasm", "reason": "it is empty"}),
+            ),
+            ("directory-lost", json!({"reason": "it is not there"})),
+            (
+                "of-a-newer-host",
+                json!({"a": 1, "b": "x", "seq": 3, "c": {}}),
+            ),
         ];
         let told: String = events
             .iter()
@@ -269,6 +323,9 @@ mod tests {
             back from v3 to v2: error-rate
             1 call on v1 cut
             12 events are not remembered any more
+            the reload v3 -> v2 ended after 988 ms: rolled-back, 0 requests lost
+            a.wasm is refused: it is empty
+            the agents directory is lost, everything serves on: it is not there
             of-a-newer-host a=1 b=x
         "#]]
         .assert_eq(&told);

@@ -291,7 +291,18 @@ fn versions(ended: &Ended) -> String {
 pub(super) fn event(event: &Happened, paint: Paint) -> String {
     let (text, tone) = sentence(&event.kind, &event.fields);
     let agent = event.agent.as_deref().unwrap_or("host");
-    let at = format!("{}.{:03}Z", date_time(event.at), event.at % 1_000);
+    // A person who reads along knows the day.
+    let date_time = date_time(event.at);
+    let day = if paint.terminal() {
+        "0000-00-00 ".len()
+    } else {
+        0
+    };
+    let at = format!(
+        "{}.{:03}Z",
+        date_time.get(day..).unwrap_or(&date_time),
+        event.at % 1_000
+    );
     format!(
         "{}  {:<16} {}\n",
         paint.tone(Tone::Faint, &at),

@@ -167,13 +167,13 @@ fn an_event_is_a_line() {
     let text = format!(
         "{}{}",
         event(&happened(Some("hello")), Paint::PLAIN),
-        event(&happened(None), Paint::PLAIN)
+        event(&happened(None), TERMINAL)
     );
     check(
         &text,
         expect![[r#"
         2026-11-23 22:48:01.042Z  hello            v2 gets all new requests, before: v1
-        2026-11-23 22:48:01.042Z  host             v2 gets all new requests, before: v1
+        22:48:01.042Z  host             v2 gets all new requests, before: v1
     "#]],
     );
 }

@@ -101,8 +101,12 @@ impl<'a> Story<'a> {
         self.timeline
             .chapter("1  A file is dropped into the directory, and it serves")?;
         self.drop_in(1)?;
-        self.until("completed", "version 1 to serve", &["failed", "diverged"])
-            .await?;
+        self.until(
+            "completed",
+            "version 1 to serve",
+            &["failed", "refused", "diverged"],
+        )
+        .await?;
         Ok(())
     }
 
@@ -127,7 +131,7 @@ impl<'a> Story<'a> {
         self.until(
             "completed",
             "version 2 to become permanent",
-            &["failed", "rolled-back", "cancelled", "diverged"],
+            &["failed", "refused", "rolled-back", "cancelled", "diverged"],
         )
         .await?;
         self.tell_traffic(&before, &clients.so_far())
@@ -144,7 +148,7 @@ impl<'a> Story<'a> {
             .until(
                 "rolled-back",
                 "version 3 to be taken back",
-                &["failed", "completed", "cancelled", "diverged"],
+                &["failed", "refused", "completed", "cancelled", "diverged"],
             )
             .await?;
         self.tell_traffic(&before, &clients.so_far())?;
@@ -244,7 +248,7 @@ impl<'a> Story<'a> {
                 text = text.strip_prefix("policy ").unwrap_or(&text).to_owned();
                 Actor::Policy
             }
-            "calls-cut" | "fault" | "waiting" | "health-failed" => Actor::Host,
+            "refused" | "calls-cut" | "fault" | "waiting" | "health-failed" => Actor::Host,
             "quarantined" => {
                 text = "the same bytes will not be tried again by themselves".to_owned();
                 tone = Tone::Plain;
@@ -298,7 +302,9 @@ impl<'a> Story<'a> {
         self.timeline.line(
             "answers",
             Tone::Plain,
-            &format!("version 1: {one}, version 2: {two}, version 3: {three}, of which {failed} say that it failed"),
+            &format!(
+                "version 1: {one}, version 2: {two}, version 3: {three} ({failed} of them failures)"
+            ),
         )?;
         let tone = if counted.lost == 0 {
             Tone::Good

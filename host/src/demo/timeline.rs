@@ -111,12 +111,14 @@ mod tests {
         .into_iter()
         .map(|(at, actor, text)| entry(at, actor, Tone::Bad, text, Paint::PLAIN))
         .collect();
+        // The first line is there because common indentation is taken off.
         expect![[r#"
+            A chapter
                 0.0 s  you     mv greeter-v1.wasm agents/greeter.wasm
                12.3 s  policy  policy thresholds says rollback: 131 of 438 requests failed, 29.9 %, and the
                                limit is 5.00 % of at least 20
               123.0 s  clients \u{1b}[2J
         "#]]
-        .assert_eq(&told);
+        .assert_eq(&format!("A chapter\n{told}"));
     }
 }
