@@ -333,6 +333,7 @@ impl Controller {
         {
             self.agents.remove(name);
             self.claims.retain(|claim| claim != name);
+            self.reroute();
         }
     }
 
