@@ -17,9 +17,10 @@ use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 /// SHA-256 of a component's bytes.
 pub(crate) type Digest = [u8; 32];
 
-/// How far the compiling threads stand behind those that serve: the end of the scale, on Unix.
-#[cfg(unix)]
-const NICE: i32 = 19;
+/// How far the compiling threads stand behind those that serve. A tenth of a busy processor remains for them: at the end of the
+/// scale a reload under full load would take minutes.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
 
 /// A component's machine code, linked, with the places of its exports.
 pub(crate) struct Code {
@@ -155,14 +156,10 @@ fn compile(
     })
 }
 
-#[cfg(unix)]
+/// On Linux a thread's priority is its own; elsewhere it may be the whole process's, and stays as it is.
 fn lower_priority() {
-    // On Linux this is the thread's own; elsewhere it may be the whole process's, which would slow serving down.
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(NICE) {
         tracing::debug!(%error, "compiling threads keep their priority");
     }
 }
-
-#[cfg(not(unix))]
-fn lower_priority() {}

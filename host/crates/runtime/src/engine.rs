@@ -12,7 +12,7 @@ use crate::version::Version;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 /// How often a guest that computes gives way to others. A loop delays its neighbours by this much, and a deadline comes by this
@@ -94,6 +94,8 @@ pub struct Runtime {
     compiler: Compiler,
     limit: usize,
     pub(crate) instances: Arc<Semaphore>,
+    /// Asks one idle instance, of whatever agent, to make room.
+    pub(crate) make_room: Notify,
     pub(crate) logs: LogQueue,
 }
 
@@ -126,6 +128,7 @@ impl Runtime {
             compiler,
             limit: limit as usize,
             instances: Arc::new(Semaphore::new(limit as usize)),
+            make_room: Notify::new(),
             logs,
         }))
     }

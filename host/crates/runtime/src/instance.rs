@@ -121,6 +121,7 @@ async fn room(serving: &Serving) -> Result<OwnedSemaphorePermit, CallError> {
     if let Ok(permit) = Arc::clone(instances).try_acquire_owned() {
         return Ok(permit);
     }
+    serving.runtime.make_room.notify_one();
     match tokio::time::timeout(ROOM_WAIT, Arc::clone(instances).acquire_owned()).await {
         Ok(Ok(permit)) => Ok(permit),
         _ => Err(CallError::Busy(
@@ -236,9 +237,13 @@ async fn make_for(serving: &Arc<Serving>, job: Job) -> Option<(Instance, Job)> {
     }
 }
 
+/// Waits for the next job, unless nobody has one for too long or the room is needed elsewhere.
 async fn next(serving: &Serving, mut jobs: oneshot::Receiver<Job>) -> Option<Job> {
-    if let Ok(job) = tokio::time::timeout(IDLE_INSTANCE, &mut jobs).await {
-        return job.ok();
+    tokio::select! {
+        biased;
+        job = &mut jobs => return job.ok(),
+        () = serving.runtime.make_room.notified() => {}
+        () = tokio::time::sleep(IDLE_INSTANCE) => {}
     }
     jobs.close();
     let late = jobs.try_recv().ok();

@@ -134,3 +134,20 @@ async fn a_full_host_sheds_and_recovers() {
     .await;
     assert_eq!(answer(&version, "/").await.0, 200);
 }
+
+#[tokio::test]
+async fn an_idle_instance_makes_room_for_another_agent() {
+    let runtime = Runtime::new(RuntimeOptions {
+        instances: 1,
+        ..RuntimeOptions::default()
+    })
+    .unwrap();
+    let idle = reused(&runtime).await;
+    assert_eq!(answer(&idle, "/").await.0, 200);
+    let other = runtime
+        .prepare(TOOL.into(), AgentSpec::new("b", 1))
+        .await
+        .unwrap();
+    drop(other);
+    assert_eq!(answer(&idle, "/count").await.1, "1");
+}

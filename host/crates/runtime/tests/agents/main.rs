@@ -1,5 +1,11 @@
 //! The agents' side of the runtime with real guests. All tests share one runtime, so that each guest compiles once.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests fail the test"
+)]
+
 mod bodies;
 mod handler;
 mod inspecting;
