@@ -1,0 +1,17 @@
+//! The gateway on real sockets, byte by byte, before real components.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+mod limits;
+mod raw;
+mod rig;
+mod routing;
+mod shutdown;
+mod status;
+mod streams;
+mod swap;
