@@ -3,10 +3,10 @@
 use crate::{answer, counted, get, version};
 use caxton_runtime::CallError;
 use caxton_test_artifacts::WEB;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Long enough that many answers of another agent fit in.
-const DEADLINE: Duration = Duration::from_millis(1_500);
+/// Long enough that answers of another agent fit in on a machine that is busy with other things.
+const DEADLINE: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn loops_and_waits_let_others_answer() {
@@ -20,13 +20,14 @@ async fn loops_and_waits_let_others_answer() {
             tokio::spawn(async move { get(&bad, path).await })
         })
         .collect();
-    let started = Instant::now();
-    let mut answered = 0;
-    while started.elapsed() < DEADLINE / 2 {
+    for _ in 0..3 {
         assert_eq!(answer(&good, "/").await.0, 200);
-        answered += 1;
     }
-    assert!(answered >= 2, "only {answered} answers beside the loops");
+    assert_eq!(
+        bad.in_flight(),
+        4,
+        "the answers came beside the loops, not after them"
+    );
     for call in stuck {
         let error = call.await.unwrap().unwrap_err();
         assert!(matches!(error, CallError::Deadline { .. }), "{error:?}");
