@@ -87,28 +87,70 @@ fn only_what_a_version_runs_with_changes_its_digest() {
 
 #[test]
 fn an_unknown_key_is_refused_with_the_nearest() {
-    refused("[reload]\ndrain_timout = \"3s\"\n", expect![[r#"hello.toml: line 2, `drain_timout = "3s"`: unknown field `drain_timout`, expected one of `strategy`, `policy`, `policy_settings`, `drain_timeout`, `warm_up`, `bake`, `keep_previous`, `preserve_state`, `deadline`, `on_inconclusive`, `on_unproven`; did you mean `drain_timeout`?"#]]);
+    refused(
+        "[reload]\ndrain_timout = \"3s\"\n",
+        expect![[
+            r#"hello.toml: line 2, `drain_timout = "3s"`: unknown field `drain_timout`, expected one of `strategy`, `policy`, `policy_settings`, `drain_timeout`, `warm_up`, `bake`, `keep_previous`, `preserve_state`, `deadline`, `on_inconclusive`, `on_unproven`; did you mean `drain_timeout`?"#
+        ]],
+    );
 }
 
 #[test]
 fn a_wrong_value_is_refused_with_its_line_and_bounds() {
-    refused("[reload]\ndrain_timeout = \"2h\"\n", expect![[r#"hello.toml: line 2, `drain_timeout = "2h"`: `2h` is out of bounds: from 0s to 30m"#]]);
-    refused("[reload]\nbake = 5\n", expect!["hello.toml: line 2, `bake = 5`: expected a duration in quotes, such as 30s, 5m or 1h, and found integer"]);
-    refused("[limits]\nmemory = \"lots\"\n", expect![[r#"hello.toml: line 2, `memory = "lots"`: `lots` is no size (couldn't parse "lots" into a ByteSize, cannot parse float from empty string); write for example "64MiB" or "512KiB""#]]);
-    refused("[limits]\nconcurrency = 0\n", expect!["hello.toml: `limits.concurrency` is 0: it goes from 1 to 10000"]);
-    refused("[reload]\nstrategy = \"bold\"\n", expect![[r#"hello.toml: line 2, `strategy = "bold"`: unknown variant `bold`, expected `graceful` or `immediate`"#]]);
+    refused(
+        "[reload]\ndrain_timeout = \"2h\"\n",
+        expect![[
+            r#"hello.toml: line 2, `drain_timeout = "2h"`: `2h` is out of bounds: from 0s to 30m"#
+        ]],
+    );
+    refused(
+        "[reload]\nbake = 5\n",
+        expect![
+            "hello.toml: line 2, `bake = 5`: expected a duration in quotes, such as 30s, 5m or 1h, and found integer"
+        ],
+    );
+    refused(
+        "[limits]\nmemory = \"lots\"\n",
+        expect![[
+            r#"hello.toml: line 2, `memory = "lots"`: `lots` is no size (couldn't parse "lots" into a ByteSize, cannot parse float from empty string); write for example "64MiB" or "512KiB""#
+        ]],
+    );
+    refused(
+        "[limits]\nconcurrency = 0\n",
+        expect!["hello.toml: `limits.concurrency` is 0: it goes from 1 to 10000"],
+    );
+    refused(
+        "[reload]\nstrategy = \"bold\"\n",
+        expect![[
+            r#"hello.toml: line 2, `strategy = "bold"`: unknown variant `bold`, expected `graceful` or `immediate`"#
+        ]],
+    );
 }
 
 #[test]
 fn what_does_not_go_together_is_refused() {
     refused(
         "[instances]\nmode = \"fresh\"\nreuse = 3\n",
-        expect![[r#"hello.toml: `instances.reuse` goes with mode = "reused": remove it, or change the mode"#]],
+        expect![[
+            r#"hello.toml: `instances.reuse` goes with mode = "reused": remove it, or change the mode"#
+        ]],
     );
-    refused("[instances]\nreuse = 0\n", expect![[r#"hello.toml: `instances.reuse` is 0: an instance takes at least one request; write mode = "fresh" for a new instance each time"#]]);
+    refused(
+        "[instances]\nreuse = 0\n",
+        expect![[
+            r#"hello.toml: `instances.reuse` is 0: an instance takes at least one request; write mode = "fresh" for a new instance each time"#
+        ]],
+    );
     refused(
         "[rollback]\npolicies = [{ name = \"thresholds\", mode = \"monitor\" }]\n",
-        expect![[r#"hello.toml: `rollback.policies` has no policy with mode = "enforce", so nothing would judge a new version: add one, or say `enabled = false` under [rollback]"#]],
+        expect![[
+            r#"hello.toml: `rollback.policies` has no policy with mode = "enforce", so nothing would judge a new version: add one, or say `enabled = false` under [rollback]"#
+        ]],
     );
-    refused("[route]\npath = \"hello\"\n", expect![[r#"hello.toml: `route.path`: "hello" cannot be a route's path: it does not begin with a slash; write for example "/" or "/shop/api""#]]);
+    refused(
+        "[route]\npath = \"hello\"\n",
+        expect![[
+            r#"hello.toml: `route.path`: "hello" cannot be a route's path: it does not begin with a slash; write for example "/" or "/shop/api""#
+        ]],
+    );
 }
