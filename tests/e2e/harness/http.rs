@@ -149,6 +149,11 @@ impl Connection {
         let request = request
             .body(Full::new(ask.body.clone()))
             .map_err(|error| error.to_string())?;
+        // After a reply is read, the connection may take a moment until it is ready for the next request.
+        self.send
+            .ready()
+            .await
+            .map_err(|error| format!("{error:?}"))?;
         self.send
             .send_request(request)
             .await

@@ -68,6 +68,7 @@ fn answer(target: &Target, exchange: Exchange) -> io::Result<()> {
         }
         "/trap-mid-body" => {
             let _reply = exchange.begin_with(b"first\n")?;
+            sleep(milliseconds("after"));
             faults::trap()
         }
         "/stall-mid-body" => {
