@@ -61,10 +61,13 @@ async fn write_slowly(path: std::path::PathBuf, bytes: Vec<u8>, reopen: bool) {
     }
 }
 
+/// Puts other bytes in the place of web.wasm: in this folder, with a place aside to write to first.
+type Replace = fn(&Path, &Path, &[u8]);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_way_to_replace_a_file_gives_exactly_one_reload() {
     let host = Caxton::start().await;
-    let ways: [(&str, fn(&Path, &Path, &[u8])); 5] = [
+    let ways: [(&str, Replace); 5] = [
         ("cp", |folder, aside, bytes| {
             fs::write(aside, bytes).unwrap();
             fs::copy(aside, folder.join("web.wasm")).unwrap();
