@@ -29,6 +29,10 @@ impl Controller {
                 strategy,
                 rollback,
             } => {
+                if let Some(entry) = self.agents.get_mut(&agent) {
+                    // An answer that comes after `Unpin` finds no place and is dropped.
+                    entry.pinned.entry(reload).or_default();
+                }
                 let pin = judging::pin(Arc::clone(&self.policies), strategy, rollback);
                 self.spawn(async move {
                     let result = pin.await;

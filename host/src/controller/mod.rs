@@ -203,11 +203,10 @@ impl Controller {
                 result,
             } => {
                 let result = result.map(|pinned| {
-                    self.agents
-                        .entry(agent.clone())
-                        .or_default()
-                        .pinned
-                        .insert(reload, pinned);
+                    let entry = self.agents.get_mut(&agent);
+                    if let Some(place) = entry.and_then(|entry| entry.pinned.get_mut(&reload)) {
+                        *place = pinned;
+                    }
                 });
                 self.step(Event::Pinned {
                     agent,
