@@ -93,8 +93,9 @@ impl Agent {
             .serving
             .and_then(|number| Some((number, self.live.get(&number)?)));
         let Some((number, live)) = serving else {
+            // Callers may be anyone, and what is wrong with a file can quote it: the reason is for operators.
             let why = match &self.refused {
-                Some(refused) => refused.error.clone(),
+                Some(refused) => format!("{} was refused", refused.file),
                 None => "no version of it serves now".to_owned(),
             };
             return AgentRoute {
