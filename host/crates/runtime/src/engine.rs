@@ -40,6 +40,9 @@ pub struct RuntimeOptions {
     pub instances: u32,
     /// Components that compile at once.
     pub compiles: usize,
+    /// Guests that compute for longer than a tick at once, over all agents; the others wait their turn, a tick each. Keep it
+    /// below the number of tokio's workers, so that one of them always is there for sockets and for quick calls.
+    pub computing: usize,
     /// Who gets what guests print.
     pub log_sink: Arc<dyn LogSink>,
 }
@@ -49,6 +52,7 @@ impl Default for RuntimeOptions {
         Self {
             instances: DEFAULT_INSTANCES,
             compiles: DEFAULT_COMPILES,
+            computing: default_computing(),
             log_sink: Arc::new(TracingSink),
         }
     }
@@ -59,8 +63,14 @@ impl std::fmt::Debug for RuntimeOptions {
         f.debug_struct("RuntimeOptions")
             .field("instances", &self.instances)
             .field("compiles", &self.compiles)
+            .field("computing", &self.computing)
             .finish_non_exhaustive()
     }
+}
+
+/// One worker of tokio's default number remains free.
+fn default_computing() -> usize {
+    std::thread::available_parallelism().map_or(1, |workers| workers.get().saturating_sub(1).max(1))
 }
 
 /// What a runtime holds at a moment.
@@ -94,6 +104,7 @@ pub struct Runtime {
     compiler: Compiler,
     limit: usize,
     pub(crate) instances: Arc<Semaphore>,
+    pub(crate) computing: Arc<Semaphore>,
     /// Asks one idle instance, of whatever agent, to make room.
     pub(crate) make_room: Notify,
     pub(crate) logs: LogQueue,
@@ -128,6 +139,7 @@ impl Runtime {
             compiler,
             limit: limit as usize,
             instances: Arc::new(Semaphore::new(limit as usize)),
+            computing: Arc::new(Semaphore::new(options.computing.max(1))),
             make_room: Notify::new(),
             logs,
         }))

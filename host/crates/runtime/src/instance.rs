@@ -12,6 +12,7 @@ use crate::limits::StoreLimiter;
 use crate::run::{run_http, supervise};
 use crate::serving::Serving;
 use crate::store::AgentStore;
+use crate::turn::Turn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +74,7 @@ pub(crate) struct Instance {
     pub(crate) store: Store<AgentStore>,
     pub(crate) entry: Entry,
     exports: wasmtime::component::Instance,
+    turn: Arc<Turn>,
     _room: OwnedSemaphorePermit,
 }
 
@@ -87,14 +89,16 @@ pub(crate) async fn make(serving: &Arc<Serving>) -> Result<Instance, CallError> 
         serving.spec.limits.memory,
         Arc::clone(&serving.counts.memory),
     );
+    let turn = Turn::new(&serving.runtime.computing);
     let mut store = AgentStore::create(
         serving.runtime.engine(),
         &serving.spec,
         limiter,
         Arc::clone(&serving.counts.custom),
         Arc::clone(&serving.log),
+        Arc::clone(&turn),
     );
-    let made = match code.pre.instantiate_async(&mut store).await {
+    let made = match turn.during(code.pre.instantiate_async(&mut store)).await {
         Ok(exports) => match &code.entry {
             EntryIndices::Http(indices) => indices
                 .load(&mut store, &exports)
@@ -110,6 +114,7 @@ pub(crate) async fn make(serving: &Arc<Serving>) -> Result<Instance, CallError> 
             store,
             entry,
             exports,
+            turn,
             _room: room,
         }),
         Err(error) => Err(not_made(&error, store.data())),
@@ -162,7 +167,7 @@ impl Instance {
         indices: &health::GuestIndices,
     ) -> Result<Result<(), String>, CallError> {
         let answer = match indices.load(&mut self.store, &self.exports) {
-            Ok(guest) => guest.call_check(&mut self.store).await,
+            Ok(guest) => self.turn.during(guest.call_check(&mut self.store)).await,
             Err(error) => Err(error),
         };
         answer.map_err(|error| CallError::Trap(explain(&error, self.store.data())))
@@ -172,10 +177,10 @@ impl Instance {
     async fn work(&mut self, serving: &Arc<Serving>, job: Job, fresh: bool) -> bool {
         let kept = match (job, &self.entry) {
             (Job::Http(job), Entry::Http(proxy)) => {
-                run_http(&mut self.store, proxy, serving, job, fresh).await
+                run_http(&mut self.store, &self.turn, proxy, serving, job, fresh).await
             }
             (Job::Handle(job), Entry::Handler(guest)) => {
-                run_handle(&mut self.store, guest, serving, job, fresh).await
+                run_handle(&mut self.store, &self.turn, guest, serving, job, fresh).await
             }
             (job, _) => {
                 job.refuse(CallError::WrongContract);
@@ -256,6 +261,7 @@ async fn next(serving: &Serving, mut jobs: oneshot::Receiver<Job>) -> Option<Job
 /// One call of `caxton:agent/handler`.
 async fn run_handle(
     store: &mut Store<AgentStore>,
+    turn: &Turn,
     guest: &handler::Guest,
     serving: &Arc<Serving>,
     job: HandleJob,
@@ -273,7 +279,7 @@ async fn run_handle(
         metadata: message.metadata,
     };
     let ran = {
-        let mut run = pin!(guest.call_handle(&mut *store, &message));
+        let mut run = pin!(turn.during(guest.call_handle(&mut *store, &message)));
         tokio::select! {
             biased;
             answer = &mut run => Ok(answer),

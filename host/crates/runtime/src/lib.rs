@@ -24,6 +24,7 @@ mod run;
 mod serving;
 mod spec;
 mod store;
+mod turn;
 mod version;
 
 pub use body::AgentBody;

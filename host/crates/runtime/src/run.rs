@@ -9,6 +9,7 @@ use crate::counts::Outcome;
 use crate::instance::{HttpJob, explain};
 use crate::serving::Serving;
 use crate::store::AgentStore;
+use crate::turn::Turn;
 use futures::channel::oneshot as head_channel;
 use http::header::CONTENT_LENGTH;
 use std::pin::pin;
@@ -54,6 +55,7 @@ struct Waiting {
 /// Runs the guest on one request. True when the instance may be entered again.
 pub(crate) async fn run_http(
     store: &mut Store<AgentStore>,
+    turn: &Turn,
     proxy: &Proxy,
     serving: &Arc<Serving>,
     job: HttpJob,
@@ -71,7 +73,7 @@ pub(crate) async fn run_http(
     let (head_sender, mut head) = head_channel::channel();
     let end = {
         let request = job.request;
-        let run = pin!(store.run_concurrent(async |accessor| {
+        let run = store.run_concurrent(async |accessor| {
             let prepared = accessor.with(|mut store| {
                 Prepared::new(
                     store.as_context_mut(),
@@ -82,8 +84,8 @@ pub(crate) async fn run_http(
                 )
             })?;
             prepared.run(accessor, std::future::pending()).await
-        }));
-        watch(run, &mut head, &mut waiting, serving).await
+        });
+        watch(pin!(turn.during(run)), &mut head, &mut waiting, serving).await
     };
     match end {
         End::Ran(Ok(Ok(_))) => {

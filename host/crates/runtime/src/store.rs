@@ -8,6 +8,7 @@ use crate::limits::StoreLimiter;
 use crate::logs::{GuestStream, LogSource, LogStream};
 use crate::metrics::CustomMetrics;
 use crate::spec::{AgentSpec, Outbound};
+use crate::turn::Turn;
 use std::sync::Arc;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime::{Engine, Store};
@@ -48,6 +49,7 @@ impl AgentStore {
         limiter: StoreLimiter,
         metrics: Arc<CustomMetrics>,
         log: Arc<LogSource>,
+        turn: Arc<Turn>,
     ) -> Store<Self> {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
@@ -79,7 +81,7 @@ impl AgentStore {
                 .saturating_add(HOSTCALL_ALLOWANCE),
         );
         store.set_epoch_deadline(1);
-        store.epoch_deadline_async_yield_and_update(1);
+        store.epoch_deadline_callback(move |_| Ok(turn.at_tick()));
         store
     }
 
