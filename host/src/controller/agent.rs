@@ -93,9 +93,12 @@ impl Agent {
             .serving
             .and_then(|number| Some((number, self.live.get(&number)?)));
         let Some((number, live)) = serving else {
-            // Callers may be anyone, and what is wrong with a file can quote it: the reason is for operators.
             let why = match &self.refused {
-                Some(refused) => format!("{} was refused", refused.file),
+                // Callers may be anyone, and what is wrong with a configuration quotes a line of it.
+                Some(refused) if refused.file.ends_with(".toml") => {
+                    format!("{} was refused", refused.file)
+                }
+                Some(refused) => refused.error.clone(),
                 None => "no version of it serves now".to_owned(),
             };
             return AgentRoute {
