@@ -1,6 +1,7 @@
 //! Carries the core's commands out. What takes time runs as a task and comes back as an event.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use caxton_rollout::{
     AgentName, Command, Event, Happened, HealthOutcome, Identity, Notice, Ticket, VersionNumber,
@@ -9,6 +10,9 @@ use caxton_runtime::{PrepareError, Version};
 
 use super::agent::Live;
 use super::{Controller, Done, judging};
+
+/// How long calls that were cut may take to end before their count is told all the same: less than the core waits for.
+const CUT_WAIT: Duration = Duration::from_secs(10);
 
 /// What came of bringing a version up.
 pub(super) struct Prepared {
@@ -230,7 +234,8 @@ impl Controller {
         // Here and not in the task: after the swap not one moment more.
         let calls = version.cut();
         self.spawn_event(async move {
-            version.drained().await;
+            // A version that serves again meanwhile may never be empty: the count does not wait for that.
+            let _ = tokio::time::timeout(CUT_WAIT, version.drained()).await;
             Event::Cut {
                 agent,
                 ticket,
