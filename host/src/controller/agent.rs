@@ -72,7 +72,7 @@ pub(super) type Pinned = Arc<BTreeMap<String, Policy>>;
 /// One agent at the edge.
 #[derive(Default)]
 pub(super) struct Agent {
-    /// Rises with each change of the file, so that an inspection that was overtaken can be told.
+    /// The newest inspection of its files, so that one that was overtaken can be told; 0 where none counts.
     pub generation: u64,
     /// Whether the newest change is still being looked into.
     pub inspecting: bool,

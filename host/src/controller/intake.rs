@@ -69,10 +69,11 @@ impl Controller {
         let Ok(agent) = AgentName::try_from(name.to_owned()) else {
             return;
         };
+        self.inspections += 1;
+        let generation = self.inspections;
         let entry = self.agents.entry(agent.clone()).or_default();
-        entry.generation += 1;
+        entry.generation = generation;
         entry.inspecting = true;
-        let generation = entry.generation;
         let runtime = Arc::clone(&self.runtime);
         let defaults = Arc::clone(&self.defaults);
         let done = self.done.clone();
@@ -132,7 +133,7 @@ impl Controller {
             return;
         };
         if let Some(entry) = self.agents.get_mut(&agent) {
-            entry.generation += 1;
+            entry.generation = 0;
             entry.inspecting = false;
             entry.refused = None;
         }

@@ -95,6 +95,8 @@ pub struct Controller {
     tick: Duration,
     measured_until: Moment,
     agents: BTreeMap<AgentName, Agent>,
+    /// Files that were looked into, of all agents: an agent that is forgotten and comes back begins no count anew.
+    inspections: u64,
     /// As they were published last.
     shown: BTreeMap<AgentName, Arc<AgentStatus>>,
     /// Agents that must be published anew.
@@ -131,6 +133,7 @@ impl Controller {
             defaults: Arc::new(parts.defaults),
             tick: parts.tick,
             agents: BTreeMap::new(),
+            inspections: 0,
             shown: BTreeMap::new(),
             changed: BTreeSet::new(),
             claims: Vec::new(),
