@@ -121,7 +121,7 @@ impl Host {
         let admin = local(&admin_listener, config.admin, "admin surface", "admin")?;
         let token = admin::new_token().map_err(|problem| data_error(&config.data_dir, problem))?;
 
-        let runtime = Runtime::new(RuntimeOptions::default())
+        let runtime = Runtime::new(runtime_options())
             .map_err(|e| StartError::Runtime(e.to_string()))?;
         let policy_runtime = PolicyRuntime::new(PolicyLimits::default())
             .map_err(|e| StartError::Runtime(e.to_string()))?;
@@ -237,6 +237,15 @@ impl Host {
         Stopped {
             cut: served.map_or(0, |served| served.cut),
         }
+    }
+}
+
+/// Guests that compute may have every worker but one, so that sockets are looked at whatever guests do.
+fn runtime_options() -> RuntimeOptions {
+    let workers = tokio::runtime::Handle::current().metrics().num_workers();
+    RuntimeOptions {
+        computing: workers.saturating_sub(1).max(1),
+        ..RuntimeOptions::default()
     }
 }
 

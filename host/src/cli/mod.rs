@@ -40,7 +40,10 @@ pub(crate) use text::{Paint, Tone, harmless};
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    // One more than cores: guests may compute on all cores, and sockets are still looked at.
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores + 1)
         .enable_all()
         .build()
     {

@@ -6,36 +6,32 @@ use serde::{Deserialize, Serialize};
 
 /// Upper bounds of the latency buckets, in microseconds; the last holds everything.
 ///
-/// About two buckets per doubling up to a second, so that a percentile read from them is at most a third off where
-/// people look, and coarser above.
-pub const LATENCY_BOUNDS_US: [u64; 28] = [
+/// Two to three for each power of two up to a tenth of a second, where people look, and coarser above.
+pub const LATENCY_BOUNDS_US: [u64; 25] = [
     250,
     500,
-    750,
     1_000,
     1_500,
     2_000,
     3_000,
-    4_000,
-    6_000,
-    8_000,
-    12_000,
-    16_000,
-    25_000,
-    35_000,
+    5_000,
+    7_500,
+    10_000,
+    15_000,
+    20_000,
+    30_000,
     50_000,
     75_000,
     100_000,
     150_000,
-    200_000,
-    300_000,
+    250_000,
     500_000,
-    750_000,
     1_000_000,
     2_000_000,
     5_000_000,
     10_000_000,
     30_000_000,
+    60_000_000,
     u64::MAX,
 ];
 

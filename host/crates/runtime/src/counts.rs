@@ -5,37 +5,9 @@
 
 use crate::limits::MemoryUse;
 use crate::metrics::{CustomMetric, CustomMetrics};
+use caxton_rollout::LATENCY_BOUNDS_US;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
-/// Upper bounds of the latency buckets, in microseconds. The last takes everything.
-pub const LATENCY_BOUNDS_US: [u64; 25] = [
-    250,
-    500,
-    1_000,
-    1_500,
-    2_000,
-    3_000,
-    5_000,
-    7_500,
-    10_000,
-    15_000,
-    20_000,
-    30_000,
-    50_000,
-    75_000,
-    100_000,
-    150_000,
-    250_000,
-    500_000,
-    1_000_000,
-    2_000_000,
-    5_000_000,
-    10_000_000,
-    30_000_000,
-    60_000_000,
-    u64::MAX,
-];
 
 /// Bits for distinct callers: linear counting stays within a few per cent up to some ten thousand callers in a window.
 const CALLER_BITS: usize = 1 << 14;

@@ -29,7 +29,7 @@ mod version;
 
 pub use body::AgentBody;
 pub use call::{BodyError, CallError, CallInfo, Failure, Message};
-pub use counts::{ArmCounts, Bucket, LATENCY_BOUNDS_US};
+pub use counts::{ArmCounts, Bucket};
 pub use engine::{Holdings, Runtime, RuntimeError, RuntimeOptions};
 pub use inspect::{Contract, Inspection, MAX_COMPONENT_SIZE, Refusal, incomplete};
 pub use logs::{LogLine, LogSink, LogStream, MAX_LINE, TracingSink};

@@ -1,9 +1,8 @@
 //! What stays when versions come and go: nothing.
 
 use crate::{PATIENCE, answer, get, soon, text};
-use caxton_runtime::{
-    AgentSpec, Holdings, Instances, LATENCY_BOUNDS_US, Runtime, RuntimeOptions, Version,
-};
+use caxton_rollout::LATENCY_BOUNDS_US;
+use caxton_runtime::{AgentSpec, Holdings, Instances, Runtime, RuntimeOptions, Version};
 use caxton_test_artifacts::{TOOL, WEB, with_section};
 use std::sync::Arc;
 use std::time::Duration;
