@@ -121,8 +121,8 @@ impl Host {
         let admin = local(&admin_listener, config.admin, "admin surface", "admin")?;
         let token = admin::new_token().map_err(|problem| data_error(&config.data_dir, problem))?;
 
-        let runtime = Runtime::new(runtime_options())
-            .map_err(|e| StartError::Runtime(e.to_string()))?;
+        let runtime =
+            Runtime::new(runtime_options()).map_err(|e| StartError::Runtime(e.to_string()))?;
         let policy_runtime = PolicyRuntime::new(PolicyLimits::default())
             .map_err(|e| StartError::Runtime(e.to_string()))?;
         let watcher = Watcher::start(&config.agents, watch_options(&config))?;
