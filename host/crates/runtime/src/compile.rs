@@ -61,6 +61,8 @@ impl Compiler {
         let threads = rayon::ThreadPoolBuilder::new()
             .thread_name(|n| format!("caxton-compile-{n}"))
             .start_handler(|_| lower_priority())
+            // Without a handler a panic inside the compiler aborts the process. Whoever waits for the code is told.
+            .panic_handler(|_| tracing::error!("the compiler panicked"))
             .build()
             .map_err(|error| error.to_string())?;
         Ok(Self {
