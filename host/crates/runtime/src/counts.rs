@@ -38,7 +38,8 @@ impl Outcome {
     pub(crate) fn of_status(status: http::StatusCode) -> Self {
         match status.as_u16() {
             503 => Self::Unavailable,
-            500..=599 => Self::Failed,
+            // An interim status is no answer, and the gateway sends none.
+            100..=199 | 500..=599 => Self::Failed,
             400..=499 => Self::Rejected,
             _ => Self::Answered,
         }
@@ -351,5 +352,6 @@ mod tests {
         assert_eq!(outcome(503), Outcome::Unavailable);
         assert_eq!(outcome(500), Outcome::Failed);
         assert_eq!(outcome(504), Outcome::Failed);
+        assert_eq!(outcome(103), Outcome::Failed);
     }
 }
