@@ -302,7 +302,8 @@ impl Call {
             return;
         }
         // Whatever a guest makes of half a request says nothing about the version.
-        let outcome = if self.request.broke.load(Relaxed) && outcome != Outcome::Cut {
+        let half = self.request.broke.load(Relaxed) || self.request.too_large.load(Relaxed);
+        let outcome = if half && outcome != Outcome::Cut {
             Outcome::NotCounted
         } else {
             outcome
