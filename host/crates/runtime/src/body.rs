@@ -234,6 +234,13 @@ where
     }
 }
 
+impl<B> Drop for RequestBody<B> {
+    fn drop(&mut self) {
+        // A guest that lets go of the body does not wait for the caller any more.
+        self.call.request.waits_for_caller.store(false, Relaxed);
+    }
+}
+
 impl<B> Body for RequestBody<B>
 where
     B: Body<Data = Bytes> + Unpin,
