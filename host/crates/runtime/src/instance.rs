@@ -175,6 +175,9 @@ impl Instance {
 
     /// True when the instance may be entered again.
     async fn work(&mut self, serving: &Arc<Serving>, job: Job, fresh: bool) -> bool {
+        // The last call's tick has long passed: this one's time begins now.
+        self.store.set_epoch_deadline(1);
+        self.turn.begin();
         let kept = match (job, &self.entry) {
             (Job::Http(job), Entry::Http(proxy)) => {
                 run_http(&mut self.store, &self.turn, proxy, serving, job, fresh).await

@@ -27,6 +27,11 @@ impl Turn {
         })
     }
 
+    /// A new call has not computed for long yet.
+    pub(crate) fn begin(&self) {
+        self.computes_long.store(false, Relaxed);
+    }
+
     /// What to do at a tick: give way, and come back with a permit unless this is the first tick.
     pub(crate) fn at_tick(self: &Arc<Self>) -> UpdateDeadline {
         let turn = Arc::clone(self);
