@@ -14,6 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
+/// Bytes that are kept of what a health check says: it is shown on a line, and kept in events and in the history.
+const MAX_REASON: usize = 1 << 10;
+
 /// A compiled version with its limits, counts and instances.
 ///
 /// Dropping it retires it: calls in flight end as they would, idle instances go at once, and with the last of them the code.
@@ -145,7 +148,10 @@ impl Version {
             };
             match instance.check(health).await {
                 Ok(Ok(())) => HealthOutcome::Passed,
-                Ok(Err(reason)) => HealthOutcome::Failed(reason),
+                Ok(Err(mut reason)) => {
+                    reason.truncate(reason.floor_char_boundary(MAX_REASON));
+                    HealthOutcome::Failed(reason)
+                }
                 Err(error) => HealthOutcome::Failed(error.to_string()),
             }
         };
