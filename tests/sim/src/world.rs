@@ -479,10 +479,10 @@ impl World {
             if live.len() > MAX_LIVE {
                 return broken(format!("{name}: {} versions live at once", live.len()));
             }
-            let early = [HotReloadStatus::Preparing, HotReloadStatus::Starting];
+            // One that is ready and waits for an operator or a policy has given its slot back.
             let comes = view
                 .reload
-                .is_some_and(|reload| early.contains(&reload.status));
+                .is_some_and(|reload| reload.status == HotReloadStatus::Preparing);
             if comes && view.candidate.map(|candidate| candidate.number) != view.serving {
                 preparing += 1;
             }

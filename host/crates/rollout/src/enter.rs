@@ -215,6 +215,7 @@ impl Agent {
         self.kept.truncate(preserve);
         self.recent.clear();
         self.endings.clear(&identity);
+        self.last_error = None;
         cx.tell(Some(id), Happened::Completed { number, evidence });
         self.finish(cx, HotReloadStatus::Completed, Outcome::Completed, None);
         match evidence {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::agent::Agent;
 use crate::asks::Waits;
 use crate::mint::{Cx, Mint};
-use crate::reload::Progress;
+use crate::reload::{Progress, Reload};
 use crate::{
     AgentName, AgentView, Command, Event, Happened, HotReloadResult, Moment, Order, OrderError,
     VersionNumber,
@@ -253,7 +253,8 @@ impl Fleet {
 
 impl Agent {
     fn holds_slot(&self) -> bool {
-        self.reload.as_ref().is_some_and(|reload| reload.has_slot)
+        let holds = |reload: &Reload| reload.has_slot && !reload.waits_for_others();
+        self.reload.as_ref().is_some_and(holds)
     }
 
     /// Lower ranks go first; none where no slot is waited for.

@@ -300,6 +300,16 @@ impl Reload {
             .after(self.plan.as_ref().map_or(Duration::ZERO, |plan| plan.bake))
     }
 
+    /// Ready, and waiting for an operator or a policy: it does no work that a slot is for.
+    pub(crate) fn waits_for_others(&self) -> bool {
+        match &self.progress {
+            Progress::Starting { planned } => {
+                self.paused || self.held.is_some() || planned.fault().is_some()
+            }
+            _ => false,
+        }
+    }
+
     /// While it waits for others, the deadline waits too.
     pub(crate) fn stands_still(&self) -> bool {
         let waits = match &self.progress {

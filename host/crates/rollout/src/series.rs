@@ -30,7 +30,7 @@ impl Series {
             return;
         }
         let alike = self.windows.windows(2).position(|pair| match pair {
-            [a, b] => a.split_wanted == b.split_wanted && a.warm_up == b.warm_up,
+            [a, b] => are_alike(a, b),
             _ => false,
         });
         // A series in which no two neighbours are alike would need more splits than a plan may have.
@@ -44,6 +44,14 @@ impl Series {
     pub(crate) fn windows(&self) -> &[Window] {
         &self.windows
     }
+}
+
+/// Whether two windows may become one: a pair of versions is compared only over windows in which both had traffic, and a
+/// merge must not make such a pair.
+fn are_alike(a: &Window, b: &Window) -> bool {
+    let busy = |arm: &Option<Arm>| arm.as_ref().is_some_and(|arm| arm.requests > 0);
+    let paired = |window: &Window| busy(&window.stable) && busy(&window.candidate);
+    a.split_wanted == b.split_wanted && a.warm_up == b.warm_up && paired(a) == paired(b)
 }
 
 /// The recent traffic of the permanent version, for the baseline of the next reload.

@@ -34,7 +34,9 @@ impl Agent {
             self.recent.push(start, end, &measure.arm);
         }
         if let Some(reload) = self.reload.as_mut() {
-            let stable = reload.stable.map(|stable| {
+            // What it finishes after a swap began before it and is the slow rest: no figure to hold a candidate against.
+            let routed = reload.stable.filter(|stable| self.serving == Some(*stable));
+            let stable = routed.map(|stable| {
                 of(Some(stable)).map_or_else(Arm::default, |measure| measure.arm.clone())
             });
             reload.measure(start, end, stable, of(Some(reload.number)));

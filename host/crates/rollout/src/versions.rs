@@ -125,6 +125,9 @@ impl Versions {
         wait: Duration,
         cause: Option<HotReloadId>,
     ) {
+        if wait.is_zero() {
+            return self.cut(cx, number, cause);
+        }
         let ticket = cx.ticket();
         self.set(
             number,
