@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
-use caxton_rollout::{AgentName, AgentState, AgentView, Attention, HotReloadResult, Moment};
+use caxton_rollout::{AgentName, AgentState, AgentView, Attention, HotReloadResult};
 use caxton_runtime::Version;
 use serde::Serialize;
 
@@ -54,8 +54,7 @@ impl AgentStatus {
     }
 
     /// An agent that the core never heard of, because no file of its name was ever accepted.
-    pub(crate) fn refused(agent: AgentName, error: String, since: Moment) -> Self {
-        let attention = refused_file(&format!("{agent}.wasm"), &error, since);
+    pub(crate) fn refused(agent: AgentName, error: String, attention: Vec<Attention>) -> Self {
         Self {
             view: AgentView {
                 agent,
@@ -65,7 +64,7 @@ impl AgentStatus {
                 split: 0,
                 reload: None,
                 quarantined: Vec::new(),
-                attention: vec![attention],
+                attention,
                 last_error: Some(error),
                 wanted: None,
                 diverged: None,
@@ -77,16 +76,6 @@ impl AgentStatus {
             live: Vec::new(),
             history: Arc::new([]),
         }
-    }
-}
-
-/// The entry for a file that was refused.
-pub(crate) fn refused_file(file: &str, error: &str, since: Moment) -> Attention {
-    Attention {
-        kind: "refused-file",
-        since,
-        text: error.to_owned(),
-        command: format!("replace {file}"),
     }
 }
 

@@ -68,7 +68,7 @@ impl Surface {
     }
 
     fn publish(&self, agent: &str) {
-        let status = AgentStatus::refused(name(agent), "no component".to_owned(), Moment(7));
+        let status = AgentStatus::refused(name(agent), "no component".to_owned(), Vec::new());
         let mut published = Published::default();
         published.agents.insert(name(agent), Arc::new(status));
         self.published.store(Arc::new(published));

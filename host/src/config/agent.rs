@@ -22,6 +22,8 @@ const MAX_CONCURRENCY: u32 = 10_000;
 pub struct AgentConfig {
     /// Digest of the keys that were written and that a version runs with: grants, instances, limits and route.
     pub digest: Digest,
+    /// The component that the configuration goes with, where it says so.
+    pub component: Option<Digest>,
     /// How a new version comes in.
     pub reload: ReloadSettings,
     /// Whether state moves between versions; only `false` is served today for a component that exports state.
@@ -69,6 +71,7 @@ impl AgentConfig {
         let limits = limits(file, &written.limits)?;
         Ok(Self {
             digest,
+            component: written.component,
             preserve_state: written.reload.preserve_state.unwrap_or(true),
             reload: reload(file, written.reload)?,
             rollback: rollback(file, written.rollback)?,

@@ -37,8 +37,17 @@ impl ConfigError {
         let hint = nearest_key(error.message())
             .map(|near| format!("; did you mean `{near}`?"))
             .unwrap_or_default();
-        let message = error.message().replace('\n', ", ");
-        let place = error.span().and_then(|span| line_of(text, span.start));
+        let mut message = error.message().replace('\n', ", ");
+        let mut place = error.span().and_then(|span| line_of(text, span.start));
+        let start = error.span().map_or(0, |span| span.start);
+        if let Some((number, line)) = place
+            && may_be_secret(text, start, line)
+        {
+            // serde quotes values in backticks.
+            let told = message.split('`').next().unwrap_or_default().trim_end();
+            message = format!("line {number}, in what is granted (not shown here): {told}");
+            place = None;
+        }
         Self::new(
             file,
             match place {
@@ -47,6 +56,14 @@ impl ConfigError {
             },
         )
     }
+}
+
+/// Whether the line grants something: the values of variables are shown to nobody.
+fn may_be_secret(text: &str, offset: usize, line: &str) -> bool {
+    let before = text.get(..offset).unwrap_or_default();
+    let is_header = |line: &&str| line.trim_start().starts_with('[');
+    let table = before.lines().rev().find(is_header).unwrap_or_default();
+    table.contains("grants") || line.contains("grants") || line.contains("env")
 }
 
 /// The number, from 1, and the text of the line that the byte at this offset stands in.

@@ -154,3 +154,35 @@ fn what_does_not_go_together_is_refused() {
         ]],
     );
 }
+
+#[test]
+fn what_is_granted_is_not_quoted() {
+    for text in [
+        "[grants]\nenv = { KEY = \"s3cret\", LEVEL = }\n",
+        "[grants.env]\nKEY = 53637265\n",
+        "[grants]\nenv = { KEY = 53637265 }\n",
+        "grants = { env = { KEY = \"s3cret\" } \n",
+    ] {
+        let error = AgentConfig::read("hello.toml", text, &toml::Table::new()).unwrap_err();
+        let told = error.to_string();
+        assert!(
+            !told.contains("s3cret") && !told.contains("53637265"),
+            "{told}"
+        );
+        assert!(told.contains("line "), "{told}");
+    }
+}
+
+#[test]
+fn a_bound_component_is_read_and_makes_no_version() {
+    let digest = "ab".repeat(32);
+    let bound = read(&format!("component = \"sha256:{digest}\"\n"));
+    assert_eq!(bound.component.unwrap().to_string(), digest);
+    assert_eq!(bound.digest, read("").digest);
+    refused(
+        "component = \"sha256:12\"\n",
+        expect![[
+            r#"hello.toml: line 1, `component = "sha256:12"`: `sha256:12` is no digest: write "sha256:" and 64 hexadecimal digits, as sha256sum prints them"#
+        ]],
+    );
+}

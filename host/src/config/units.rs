@@ -1,9 +1,10 @@
-//! Durations and sizes as people write them: `"30s"`, `"64MiB"`, each within its bounds.
+//! Durations, sizes and digests as people write them: `"30s"`, `"64MiB"`, `"sha256:…"`, each within its bounds.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use caxton_rollout::Digest;
 use serde::de::{Deserialize, Deserializer, Error};
 
 const MINUTE: u64 = 60;
@@ -44,6 +45,30 @@ pub fn memory<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Erro
 /// The size of a body: 1 byte to 1 TiB.
 pub fn body<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     size(from, &BODY)
+}
+
+/// A SHA-256 as `sha256:` and 64 hexadecimal digits.
+pub fn digest<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Digest>, D::Error> {
+    let text = quoted(from, "a digest", "sha256:…")?;
+    let bytes = text.strip_prefix("sha256:").and_then(unhex);
+    let digest = bytes.map(Digest::new).ok_or_else(|| {
+        D::Error::custom(format!(
+            "`{text}` is no digest: write \"sha256:\" and 64 hexadecimal digits, as sha256sum prints them"
+        ))
+    })?;
+    Ok(Some(digest))
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        let pair = text.get(2 * at..2 * at + 2)?;
+        *byte = u8::from_str_radix(pair, 16).ok()?;
+    }
+    Some(bytes)
 }
 
 fn duration<'de, D: Deserializer<'de>>(

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use caxton_rollout::{OnInconclusive, OnUnproven, PolicyMode};
+use caxton_rollout::{Digest, OnInconclusive, OnUnproven, PolicyMode};
 use serde::{Deserialize, Serialize};
 
 use super::units;
@@ -15,6 +15,8 @@ use super::units;
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Agent {
+    #[serde(deserialize_with = "units::digest")]
+    pub component: Option<Digest>,
     pub reload: Reload,
     pub rollback: Rollback,
     pub health: Health,

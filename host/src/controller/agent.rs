@@ -10,7 +10,7 @@ use caxton_runtime::policy::Policy;
 use caxton_runtime::{AgentSpec, Version};
 use tokio::task::AbortHandle;
 
-use crate::config::AgentConfig;
+use crate::config::{AgentConfig, RouteConfig};
 use crate::routes::{AgentRoute, Target};
 
 /// What a version can be made of.
@@ -64,6 +64,8 @@ pub(super) struct Refused {
     pub file: String,
     pub error: String,
     pub since: Moment,
+    /// By the watcher, which also says when the file is fine again.
+    pub by_watch: bool,
 }
 
 /// The policies of one reload, by name.
@@ -76,7 +78,8 @@ pub(super) struct Agent {
     pub generation: u64,
     /// Whether the newest change is still being looked into.
     pub inspecting: bool,
-    pub refused: Option<Refused>,
+    /// By file: NAME.wasm and NAME.toml may both be wrong.
+    pub refused: BTreeMap<String, Refused>,
     pub materials: BTreeMap<Identity, Arc<Material>>,
     pub live: BTreeMap<VersionNumber, Live>,
     pub preparing: BTreeMap<VersionNumber, (Ticket, AbortHandle)>,
@@ -93,7 +96,7 @@ impl Agent {
             .serving
             .and_then(|number| Some((number, self.live.get(&number)?)));
         let Some((number, live)) = serving else {
-            let why = match &self.refused {
+            let why = match self.refused.values().next() {
                 // Callers may be anyone, and what is wrong with a configuration quotes a line of it.
                 Some(refused) if refused.file.ends_with(".toml") => {
                     format!("{} was refused", refused.file)
@@ -118,6 +121,11 @@ impl Agent {
             host: route.host.clone(),
             path: route.path.clone(),
         }
+    }
+
+    /// What it claims beside its name, while a version serves.
+    pub fn claim(&self) -> Option<&RouteConfig> {
+        Some(&self.live.get(&self.serving?)?.material.config.route)
     }
 
     /// Ends what runs for this version and drops it.

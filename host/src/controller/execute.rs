@@ -88,6 +88,7 @@ impl Controller {
             }
             Command::Tell(notice) => self.tell_notice(&notice),
             Command::Finished { agent, result } => {
+                self.rewritten.insert(agent.clone());
                 let fields = serde_json::to_value(&result).unwrap_or_default();
                 self.tell_reload("finished", agent, result.id, fields);
             }

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use caxton_rollout::{AgentName, Digest, Event, Identity};
+use caxton_rollout::{AgentName, Digest, Event, FaultKind, Identity, PolicyMode};
 use caxton_runtime::Runtime;
+use caxton_runtime::policy::PolicyKind;
 use caxton_watch::Change;
 use serde_json::json;
 
 use super::agent::{Material, Refused};
 use super::{Controller, Done};
 use crate::config::AgentConfig;
+use crate::policies::Policies;
 
 /// What came of looking into a file.
 pub(super) struct Inspected {
@@ -25,6 +27,14 @@ pub(super) struct Wrong {
 }
 
 impl Wrong {
+    fn config(agent: &str, error: impl std::fmt::Display) -> Self {
+        let file = format!("{agent}.toml");
+        Self {
+            error: format!("{file}: {error}"),
+            file,
+        }
+    }
+
     fn component(agent: &str, error: impl std::fmt::Display) -> Self {
         let file = format!("{agent}.wasm");
         Self {
@@ -48,7 +58,7 @@ impl Controller {
                 file,
                 name,
                 problem,
-            } => self.refuse(name.as_deref(), file, problem.to_string()),
+            } => self.refuse(name.as_deref(), file, problem.to_string(), true),
             Change::Cleared { file, name } => self.clear(name.as_deref(), &file),
             Change::DirectoryLost { why } => self.directory_lost(why.to_string()),
             Change::DirectoryFound => self.directory_found(),
@@ -75,27 +85,32 @@ impl Controller {
         entry.generation = generation;
         entry.inspecting = true;
         let runtime = Arc::clone(&self.runtime);
+        let policies = Arc::clone(&self.policies);
         let defaults = Arc::clone(&self.defaults);
-        let done = self.done.clone();
-        let inspecting = Arc::clone(&self.inspecting);
-        self.tasks.spawn(async move {
-            let Ok(_turn) = inspecting.acquire().await else {
-                return;
-            };
-            let file = agent.to_string();
+        // A change is only taken while there is a place, see `run`: at most so many contents wait here.
+        let place = Arc::clone(&self.inspecting).try_acquire_owned();
+        let name = agent.clone();
+        self.spawn(async move {
+            let file = name.to_string();
             let look = tokio::task::spawn_blocking(move || {
                 material(&runtime, &file, &component, config.as_ref(), &defaults)
             });
-            let result = look
+            let looked = look
                 .await
-                .unwrap_or_else(|e| Err(Wrong::component(agent.as_ref(), e)));
-            let inspected = Inspected {
+                .unwrap_or_else(|e| Err(Wrong::component(name.as_ref(), e)));
+            let result = match looked {
+                Ok(found) => settings_fit(&policies, name.as_ref(), &found.1.config)
+                    .await
+                    .map(|()| found),
+                wrong => wrong,
+            };
+            // Before the controller hears of it, so that it finds the place free.
+            drop(place);
+            Done::Inspected(Inspected {
                 agent,
                 generation,
                 result,
-            };
-            // The controller is gone only when the host stops.
-            let _ = done.send(Done::Inspected(inspected));
+            })
         });
     }
 
@@ -109,9 +124,9 @@ impl Controller {
         }
         entry.inspecting = false;
         match inspected.result {
-            Err(Wrong { file, error }) => self.refuse(Some(agent.as_ref()), file, error),
+            Err(Wrong { file, error }) => self.refuse(Some(agent.as_ref()), file, error, false),
             Ok((identity, material)) => {
-                entry.refused = None;
+                entry.refused.retain(|_, refused| refused.by_watch);
                 let event = Event::Wanted {
                     agent,
                     content: material.content(identity),
@@ -135,17 +150,18 @@ impl Controller {
         if let Some(entry) = self.agents.get_mut(&agent) {
             entry.generation = 0;
             entry.inspecting = false;
-            entry.refused = None;
+            entry.refused.clear();
         }
         self.step(Event::Removed { agent });
     }
 
-    fn refuse(&mut self, name: Option<&str>, file: String, error: String) {
+    fn refuse(&mut self, name: Option<&str>, file: String, error: String, by_watch: bool) {
         let agent = name.and_then(|name| AgentName::try_from(name.to_owned()).ok());
         let refused = Refused {
             file: file.clone(),
             error: error.clone(),
             since: self.clock.now(),
+            by_watch,
         };
         tracing::warn!(%file, "refused: {error}");
         self.tell(
@@ -156,7 +172,8 @@ impl Controller {
         match agent {
             Some(agent) => {
                 self.changed.insert(agent.clone());
-                self.agents.entry(agent).or_default().refused = Some(refused);
+                let entry = self.agents.entry(agent).or_default();
+                entry.refused.insert(file, refused);
                 self.reroute();
             }
             None => {
@@ -171,14 +188,13 @@ impl Controller {
         let Some(entry) = agent.as_ref().and_then(|agent| self.agents.get_mut(agent)) else {
             return;
         };
-        if entry.refused.as_ref().is_some_and(|r| r.file == file) {
-            entry.refused = None;
+        if entry.refused.remove(file).is_some() {
             self.changed.extend(agent);
             self.reroute();
         }
     }
 
-    fn directory_lost(&mut self, why: String) {
+    pub(super) fn directory_lost(&mut self, why: String) {
         tracing::warn!("{why}");
         self.tell("directory-lost", None, json!({ "reason": why }));
         self.directory_lost = Some((why, self.clock.now()));
@@ -206,6 +222,14 @@ fn material(
     let text = config.map_or(Ok(""), |content| std::str::from_utf8(&content.bytes));
     let text = text.map_err(|e| wrong(format!("{file}: not UTF-8 text: {e}")))?;
     let config = AgentConfig::read(&file, text, defaults).map_err(|e| wrong(e.to_string()))?;
+    let digest = Digest::new(component.digest);
+    if let Some(bound) = config.component.filter(|bound| *bound != digest) {
+        let error = format!(
+            "it goes with the component sha256:{bound}, and {agent}.wasm is sha256:{digest}: copy that component, or \
+             correct the line `component`"
+        );
+        return Err(Wrong::config(agent, error));
+    }
     let inspection = runtime
         .inspect(&component.bytes)
         .map_err(|refusal| Wrong::component(agent, refusal))?;
@@ -219,7 +243,7 @@ fn material(
         ));
     }
     let identity = Identity {
-        component: Digest::new(component.digest),
+        component: digest,
         config: config.digest,
     };
     let material = Material {
@@ -229,4 +253,28 @@ fn material(
         stateful: false,
     };
     Ok((identity, Arc::new(material)))
+}
+
+/// Asks the policies that the configuration names whether they take their settings. One that is not there may still
+/// come: the reload that needs it waits and says so.
+async fn settings_fit(policies: &Policies, agent: &str, config: &AgentConfig) -> Result<(), Wrong> {
+    let reload = &config.reload;
+    let strategy = (
+        PolicyKind::Strategy,
+        &reload.policy,
+        &reload.policy_settings,
+    );
+    let asked = |mode| config.rollback.enabled && mode != PolicyMode::Off;
+    let judges = config.rollback.policies.iter();
+    let judges = judges
+        .filter(|policy| asked(policy.mode))
+        .map(|policy| (PolicyKind::Rollback, &policy.name, &policy.settings));
+    for (kind, name, settings) in std::iter::once(strategy).chain(judges) {
+        if let Err(fault) = policies.find(name, kind, settings).await
+            && fault.kind == FaultKind::Settings
+        {
+            return Err(Wrong::config(agent, fault));
+        }
+    }
+    Ok(())
 }

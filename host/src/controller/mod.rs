@@ -9,6 +9,7 @@ mod execute;
 mod intake;
 mod judging;
 mod measure;
+mod show;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -17,8 +18,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use caxton_rollout::{
-    AgentName, Attention, Command, Event, Fault, Fleet, FleetSettings, HotReloadId, Moment,
-    OrderError, Ticket,
+    AgentName, Command, Event, Fault, Fleet, FleetSettings, HotReloadId, Moment, OrderError, Ticket,
 };
 use caxton_runtime::Runtime;
 use caxton_watch::Watcher;
@@ -32,17 +32,15 @@ use self::agent::{Agent, Pinned, Refused};
 use self::execute::Prepared;
 use self::intake::Inspected;
 use crate::clock::Clock;
+use crate::config::RouteConfig;
 use crate::events::EventLog;
 use crate::handle::{ControllerHandle, Ordered};
 use crate::policies::Policies;
-use crate::published::{AgentStatus, LiveVersion, Published, refused_file};
+use crate::published::{AgentStatus, Published};
 use crate::routes::RoutingTable;
 
 /// Components that are parsed at once; parsing one of 18 MB takes a core for a tenth of a second.
 const INSPECTIONS: usize = 2;
-
-/// Names of files that cannot be agents, of which the first so many are shown.
-const MAX_STRANGERS: usize = 100;
 
 /// When there is nothing to wait for, look again after this; it only has to be long.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -101,11 +99,15 @@ pub struct Controller {
     shown: BTreeMap<AgentName, Arc<AgentStatus>>,
     /// Agents that must be published anew.
     changed: BTreeSet<AgentName>,
-    /// In the order in which they first served: who claims a route first keeps it.
-    claims: Vec<AgentName>,
+    /// Of those, agents whose history has changed.
+    rewritten: BTreeSet<AgentName>,
+    /// In the order in which they came to serve it: who claims a route first keeps it.
+    claims: Vec<(AgentName, RouteConfig)>,
     /// Refused files whose names cannot be agents.
     strangers: BTreeMap<String, Refused>,
     directory_lost: Option<(String, Moment)>,
+    /// The watcher has ended.
+    deaf: bool,
     watcher: Watcher,
     orders: mpsc::Receiver<Ordered>,
     done: mpsc::UnboundedSender<Done>,
@@ -136,9 +138,11 @@ impl Controller {
             inspections: 0,
             shown: BTreeMap::new(),
             changed: BTreeSet::new(),
+            rewritten: BTreeSet::new(),
             claims: Vec::new(),
             strangers: BTreeMap::new(),
             directory_lost: None,
+            deaf: false,
             watcher: parts.watcher,
             orders,
             done,
@@ -159,10 +163,18 @@ impl Controller {
                 () = stop.cancelled() => break,
                 Some(ordered) = self.orders.recv() => self.on_order(ordered),
                 Some(done) = self.finished.recv() => self.on_done(done),
-                Some(change) = self.watcher.next() => self.on_change(change),
+                change = self.watcher.next(), if self.takes_changes() => match change {
+                    Some(change) => self.on_change(change),
+                    None => self.on_deaf(),
+                },
                 _ = ticks.tick() => self.measure(),
                 () = tokio::time::sleep_until(wakeup) => self.step(Event::Time),
-                Some(_) = self.tasks.join_next() => continue,
+                Some(ended) = self.tasks.join_next() => {
+                    if let Err(error) = ended && error.is_panic() {
+                        tracing::error!("a task of the host ended badly: {error}");
+                    }
+                    continue;
+                }
             }
             self.publish();
         }
@@ -170,6 +182,16 @@ impl Controller {
         // Joins a thread: not on one that others' tasks wait for.
         let watcher = self.watcher;
         let _ = tokio::task::spawn_blocking(move || drop(watcher)).await;
+    }
+
+    /// Contents that were not looked into yet stay with the watcher, which holds few.
+    fn takes_changes(&self) -> bool {
+        !self.deaf && self.inspecting.available_permits() > 0
+    }
+
+    fn on_deaf(&mut self) {
+        self.deaf = true;
+        self.directory_lost("the directory is not watched any more; restart the host".to_owned());
     }
 
     fn wakeup(&self) -> Instant {
@@ -268,17 +290,19 @@ impl Controller {
 
     /// Builds the routing table anew and stores it: from this store on new requests see it.
     fn reroute(&mut self) {
-        for (name, entry) in &self.agents {
-            if entry.serving.is_some() && !self.claims.contains(name) {
-                self.claims.push(name.clone());
+        let agents = &self.agents;
+        self.claims
+            .retain(|(name, route)| agents.get(name).and_then(Agent::claim) == Some(route));
+        for (name, entry) in agents {
+            let holds = self.claims.iter().any(|(claims, _)| claims == name);
+            if let Some(route) = entry.claim().filter(|_| !holds) {
+                self.claims.push((name.clone(), route.clone()));
             }
         }
-        let waiting = self
-            .agents
-            .keys()
-            .filter(|name| !self.claims.contains(name));
-        let order = self.claims.iter().chain(waiting);
-        let routes = order.filter_map(|name| Some(self.agents.get(name)?.route(name)));
+        let first: BTreeSet<_> = self.claims.iter().map(|(name, _)| name).collect();
+        let waiting = agents.keys().filter(|name| !first.contains(name));
+        let order = self.claims.iter().map(|(name, _)| name).chain(waiting);
+        let routes = order.filter_map(|name| Some(agents.get(name)?.route(name)));
         let table = RoutingTable::build(routes);
         let now = self.clock.now();
         for (name, entry) in &mut self.agents {
@@ -290,85 +314,5 @@ impl Controller {
             }
         }
         self.routes.store(Arc::new(table));
-    }
-
-    /// Shows what changed since the last time.
-    fn publish(&mut self) {
-        for name in std::mem::take(&mut self.changed) {
-            let status = self
-                .agents
-                .get(&name)
-                .and_then(|entry| self.status(&name, entry));
-            match status {
-                Some(status) => {
-                    self.shown.insert(name, Arc::new(status));
-                }
-                None => {
-                    self.shown.remove(&name);
-                    self.forget_if_idle(&name);
-                }
-            }
-        }
-        let strangers = self.strangers.values().take(MAX_STRANGERS);
-        let refused = strangers.map(|r| refused_file(&r.file, &r.error, r.since));
-        let lost = self.directory_lost.iter().map(|(why, since)| Attention {
-            kind: "directory-vanished",
-            since: *since,
-            text: why.clone(),
-            command: "restore the directory".to_owned(),
-        });
-        let published = Published {
-            agents: self.shown.clone(),
-            attention: lost.chain(refused).collect(),
-        };
-        self.published.store(Arc::new(published));
-    }
-
-    /// An agent that nobody knows any more leaves nothing behind.
-    fn forget_if_idle(&mut self, name: &AgentName) {
-        let idle = |entry: &Agent| entry.live.is_empty() && entry.materials.is_empty();
-        // An inspection that still runs finds no entry and is dropped, so one that was begun must be waited for.
-        if self
-            .agents
-            .get(name)
-            .is_some_and(|e| idle(e) && !e.inspecting)
-        {
-            self.agents.remove(name);
-            self.claims.retain(|claim| claim != name);
-            self.reroute();
-        }
-    }
-
-    fn status(&self, name: &AgentName, entry: &Agent) -> Option<AgentStatus> {
-        let Some(mut view) = self.fleet.view(name) else {
-            let refused = entry.refused.as_ref()?;
-            return Some(AgentStatus::refused(
-                name.clone(),
-                refused.error.clone(),
-                refused.since,
-            ));
-        };
-        if let Some(refused) = &entry.refused {
-            view.last_error = Some(refused.error.clone());
-            let attention = refused_file(&refused.file, &refused.error, refused.since);
-            view.attention.push(attention);
-        }
-        if let Some((text, since)) = &entry.conflict {
-            view.attention.push(Attention {
-                kind: "route-taken",
-                since: *since,
-                text: text.clone(),
-                command: format!("change [route] in {name}.toml"),
-            });
-        }
-        Some(AgentStatus {
-            view,
-            live: entry
-                .live
-                .values()
-                .map(|live| LiveVersion::new(&live.version))
-                .collect(),
-            history: self.fleet.history(name).unwrap_or_default().into(),
-        })
     }
 }

@@ -32,8 +32,8 @@ pub(crate) async fn answer(
             return reply;
         }
     };
-    let route = Arc::clone(&found.route);
-    match forward(connection, request, found).await {
+    let mut route = Arc::clone(&found.route);
+    match forward(connection, request, found, &mut route).await {
         Ok(reply) => {
             line.end(Some(&route), &reply, None);
             reply
@@ -77,10 +77,12 @@ fn serving(route: &Route) -> Result<&Arc<Version>, Refused> {
     }
 }
 
+/// `answering` becomes the route that the request goes to in the end: who answers or fails is named by it.
 async fn forward(
     connection: &Connection,
     mut request: Request<Incoming>,
     found: Found,
+    answering: &mut Arc<Route>,
 ) -> Result<Response<ReplyBody>, Refused> {
     let Found {
         route,
@@ -105,7 +107,7 @@ async fn forward(
             let answered = version.http(request, info).await.map_err(Refused::Call)?;
             reply::of_agent(answered, route.version_header.as_ref())
         }
-        Contract::Handler => handle(connection, request, &route, version, info).await,
+        Contract::Handler => handle(connection, request, answering, version, info).await,
     }
 }
 
@@ -113,7 +115,7 @@ async fn forward(
 async fn handle(
     connection: &Connection,
     request: Request<Incoming>,
-    route: &Route,
+    route: &mut Arc<Route>,
     version: &Version,
     info: CallInfo,
 ) -> Result<Response<ReplyBody>, Refused> {
@@ -133,13 +135,13 @@ async fn handle(
     let message = message::of_request(&head.headers, body);
     // While the body came in, another version may have taken over: the message goes to the one that serves now.
     let now = connection.shared.routes.load().agent(&route.name);
-    let now = now.ok_or(Refused::Replaced)?;
-    let answered = serving(&now)?.handle(message, info).await;
+    *route = now.ok_or(Refused::Replaced)?;
+    let answered = serving(route)?.handle(message, info).await;
     let answered = answered.map_err(|error| match error {
         CallError::WrongContract => Refused::Replaced,
         error => Refused::Call(error),
     })?;
-    message::into_reply(answered, &now)
+    message::into_reply(answered, route)
 }
 
 /// What stands for a caller's key: 64 bits of FNV-1a, the same in every process and every version of the host.

@@ -1,0 +1,103 @@
+//! What the controller shows to those who ask.
+
+use std::sync::Arc;
+
+use caxton_rollout::{AgentName, Attention, HotReloadResult};
+
+use super::Controller;
+use super::agent::{Agent, Refused};
+use crate::published::{AgentStatus, LiveVersion, Published};
+
+/// Names of files that cannot be agents, of which the first so many are shown.
+const MAX_STRANGERS: usize = 100;
+
+impl Controller {
+    /// Shows what changed since the last time.
+    pub(super) fn publish(&mut self) {
+        for name in std::mem::take(&mut self.changed) {
+            match self.status(&name) {
+                Some(status) => {
+                    self.shown.insert(name, Arc::new(status));
+                }
+                None => {
+                    self.shown.remove(&name);
+                    self.forget_if_idle(&name);
+                }
+            }
+        }
+        let strangers = self.strangers.values().take(MAX_STRANGERS);
+        let refused = strangers.map(attention);
+        let lost = self.directory_lost.iter().map(|(why, since)| Attention {
+            kind: "directory-vanished",
+            since: *since,
+            text: why.clone(),
+            command: "restore the directory".to_owned(),
+        });
+        let published = Published {
+            agents: self.shown.clone(),
+            attention: lost.chain(refused).collect(),
+        };
+        self.published.store(Arc::new(published));
+    }
+
+    /// An agent that nobody knows any more leaves nothing behind.
+    fn forget_if_idle(&mut self, name: &AgentName) {
+        let idle = |entry: &Agent| entry.live.is_empty() && entry.materials.is_empty();
+        // An inspection that still runs finds no entry and is dropped, so one that was begun must be waited for.
+        if self
+            .agents
+            .get(name)
+            .is_some_and(|e| idle(e) && !e.inspecting)
+        {
+            self.agents.remove(name);
+            self.reroute();
+        }
+    }
+
+    fn status(&mut self, name: &AgentName) -> Option<AgentStatus> {
+        let history = self.history(name);
+        let entry = self.agents.get(name)?;
+        let mut refused = entry.refused.values().peekable();
+        let Some(mut view) = self.fleet.view(name) else {
+            let error = refused.peek()?.error.clone();
+            let files = refused.map(attention).collect();
+            return Some(AgentStatus::refused(name.clone(), error, files));
+        };
+        if let Some(refused) = refused.peek() {
+            view.last_error = Some(refused.error.clone());
+        }
+        view.attention.extend(refused.map(attention));
+        if let Some((text, since)) = &entry.conflict {
+            view.attention.push(Attention {
+                kind: "route-taken",
+                since: *since,
+                text: text.clone(),
+                command: format!("change [route] in {name}.toml"),
+            });
+        }
+        let live = entry.live.values();
+        Some(AgentStatus {
+            view,
+            live: live.map(|live| LiveVersion::new(&live.version)).collect(),
+            history,
+        })
+    }
+
+    /// Copied only when it changed: agents are published at every tick, and histories are long.
+    fn history(&mut self, name: &AgentName) -> Arc<[HotReloadResult]> {
+        let shown = self.shown.get(name).map(|shown| Arc::clone(&shown.history));
+        match shown.filter(|_| !self.rewritten.remove(name)) {
+            Some(history) => history,
+            None => self.fleet.history(name).unwrap_or_default().into(),
+        }
+    }
+}
+
+fn attention(refused: &Refused) -> Attention {
+    Attention {
+        kind: "refused-file",
+        since: refused.since,
+        text: refused.error.clone(),
+        command: format!("replace {}", refused.file),
+    }
+}
