@@ -15,6 +15,7 @@ mod harness;
 
 mod bodies;
 mod command_line;
+mod configuration;
 mod demo;
 mod in_flight;
 mod isolation;

@@ -2,7 +2,7 @@
 
 use caxton_test_artifacts::WEB;
 
-use crate::harness::{Ask, Caxton, Connection, once, wait_for};
+use crate::harness::{Ask, Caxton, Connection, digest, once, variant, wait_for};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_signal_lets_running_requests_be_answered() {
@@ -67,4 +67,19 @@ async fn a_second_signal_forces() {
         reply.as_ref().map_or(true, |reply| !reply.is_good()),
         "{reply:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_was_killed_starts_again_on_what_is_in_the_directory() {
+    let host = Caxton::start().await;
+    host.deploy("web", &variant(WEB, 1), 1).await;
+    host.deploy("web", &variant(WEB, 2), 2).await;
+    let host = host.killed_and_started_again().await;
+    host.swapped("web", 1).await;
+    let serves =
+        |status: &serde_json::Value| status["stable"]["digest"] == digest(&variant(WEB, 2));
+    host.admin
+        .until("web", "the file in the directory serves", serves)
+        .await;
+    assert!(host.get("/web/").await.is_good());
 }

@@ -160,6 +160,7 @@ async fn polling_deploys() {
 }
 
 /// With an hour between rescans, nothing but the overflow itself can tell of the new version.
+#[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watcher_whose_queue_overflowed_still_deploys() {
     let setup = Setup {

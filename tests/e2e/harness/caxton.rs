@@ -1,27 +1,15 @@
 //! A host that runs: the real binary in a temporary directory, ended with its test.
 
-use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
-
-use serde_json::Value;
-use tempfile::TempDir;
+use std::process::{ExitStatus, Output};
 
 use super::admin::Admin;
 use super::events::{Event, Events};
 use super::files::put;
 use super::http::{Ask, Connection, Reply, once};
-use super::time::{PATIENCE, wait_for};
+use super::process::{Process, binary};
 use super::turns::Turn;
-
-/// Lines of the host's log that a failing test shows.
-const LOG_LINES: usize = 60;
-
-/// The binary under test.
-pub(crate) fn binary() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_caxton"))
-}
 
 /// How a host is started. Every time in it is short, so that tests need not wait for what is not their matter.
 pub(crate) struct Setup {
@@ -73,9 +61,8 @@ pub(crate) struct Caxton {
     pub(crate) gateway: SocketAddr,
     pub(crate) admin: Admin,
     pub(crate) events: Events,
-    folder: TempDir,
-    child: Child,
-    _turn: Turn,
+    process: Process,
+    turn: Turn,
 }
 
 impl Caxton {
@@ -90,49 +77,52 @@ impl Caxton {
         } else {
             Turn::shared().await
         };
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["agents", "policies"] {
-            fs::create_dir(folder.path().join(name)).unwrap();
-        }
         let config = format!("[host]\n{}\n{}", setup.host, setup.defaults);
-        fs::write(folder.path().join("caxton.toml"), config).unwrap();
-        let child = spawn(folder.path(), &setup.arguments);
-        let mut started = Started { folder, child };
-        let contact = started.contact().await;
+        Self::of(Process::start(&config, &setup.arguments), turn).await
+    }
+
+    /// Kills the host without a word and starts another one in the same directories.
+    pub(crate) async fn killed_and_started_again(self) -> Self {
+        let Self {
+            mut process, turn, ..
+        } = self;
+        process.restart();
+        Self::of(process, turn).await
+    }
+
+    async fn of(mut process: Process, turn: Turn) -> Self {
+        let contact = process.contact().await;
         let address = |key: &str| contact[key].as_str().unwrap().parse().unwrap();
         let admin = Admin {
             address: address("address"),
             token: contact["token"].as_str().unwrap().to_owned(),
         };
-        let Started { folder, child } = started;
-        let events = Events::follow(&admin).await;
         Self {
             gateway: address("gateway"),
+            events: Events::follow(&admin).await,
             admin,
-            events,
-            folder,
-            child,
-            _turn: turn,
+            process,
+            turn,
         }
     }
 
     /// The watched directory.
     pub(crate) fn agents(&self) -> PathBuf {
-        self.folder.path().join("agents")
+        self.process.folder().join("agents")
     }
 
     /// Where own policies are.
     pub(crate) fn policies(&self) -> PathBuf {
-        self.folder.path().join("policies")
+        self.process.folder().join("policies")
     }
 
     /// Outside of everything that is watched, on the same file system.
     pub(crate) fn elsewhere(&self) -> &Path {
-        self.folder.path()
+        self.process.folder()
     }
 
     pub(crate) fn data_dir(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.process.data_dir()
     }
 
     /// Puts NAME.wasm into place.
@@ -200,96 +190,15 @@ impl Caxton {
 
     /// Sends the host a signal by its name.
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
-            .arg(format!("-{name}"))
-            .arg(self.child.id().to_string())
-            .status();
-        assert!(sent.unwrap().success(), "{name}");
+        self.process.signal(name);
     }
 
     /// Waits until the host's process has ended.
     pub(crate) async fn exited(&mut self) -> ExitStatus {
-        wait_for("the host to end", async || self.child.try_wait().unwrap()).await
+        self.process.exited().await
     }
 
     pub(crate) fn is_running(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
+        self.process.is_running()
     }
-}
-
-impl Drop for Caxton {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("--- events: {:?}", self.events.summary());
-            for event in self.events.all().iter().rev().take(LOG_LINES).rev() {
-                eprintln!("{}", event.json);
-            }
-        }
-        end(&mut self.child, self.folder.path());
-    }
-}
-
-/// A process that has not said yet where it listens.
-struct Started {
-    folder: TempDir,
-    child: Child,
-}
-
-impl Started {
-    async fn contact(&mut self) -> Value {
-        let file = self.folder.path().join("data").join("admin.json");
-        let begun = std::time::Instant::now();
-        loop {
-            if let Some(contact) = fs::read(&file)
-                .ok()
-                .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            {
-                return contact;
-            }
-            let ended = self.child.try_wait().unwrap();
-            if ended.is_some() || begun.elapsed() > PATIENCE {
-                end(&mut self.child, self.folder.path());
-                panic!(
-                    "the host did not start: {ended:?}\n{}",
-                    log(self.folder.path())
-                );
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-    }
-}
-
-fn spawn(folder: &Path, arguments: &[&str]) -> Child {
-    let log = File::create(folder.join("log")).unwrap();
-    binary()
-        .arg("run")
-        .arg(folder.join("agents"))
-        .arg("--config")
-        .arg(folder.join("caxton.toml"))
-        .arg("--data-dir")
-        .arg(folder.join("data"))
-        .arg("--policies")
-        .arg(folder.join("policies"))
-        .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .spawn()
-        .unwrap()
-}
-
-fn end(child: &mut Child, folder: &Path) {
-    // It may have ended by itself; then there is nothing to kill.
-    let _ = child.kill();
-    let _ = child.wait();
-    if std::thread::panicking() {
-        eprintln!("--- the host's log\n{}", log(folder));
-    }
-}
-
-fn log(folder: &Path) -> String {
-    let text = fs::read_to_string(folder.join("log")).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
 }

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::admin::Admin;
+use super::process::LOG_LINES;
 use super::time::PATIENCE;
 
 /// Something that happened.
@@ -115,7 +116,7 @@ impl Events {
     }
 
     /// How many there are of each kind, for messages.
-    pub(crate) fn summary(&self) -> BTreeMap<String, usize> {
+    fn summary(&self) -> BTreeMap<String, usize> {
         let mut kinds = BTreeMap::new();
         for event in self.seen.lock().unwrap().iter() {
             *kinds
@@ -129,5 +130,11 @@ impl Events {
 impl Drop for Events {
     fn drop(&mut self) {
         self.reader.abort();
+        if std::thread::panicking() {
+            eprintln!("--- events: {:?}", self.summary());
+            for event in self.all().iter().rev().take(LOG_LINES).rev() {
+                eprintln!("{}", event.json);
+            }
+        }
     }
 }

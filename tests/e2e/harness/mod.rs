@@ -6,13 +6,15 @@ mod events;
 mod files;
 mod http;
 mod load;
+mod process;
 mod time;
 mod turns;
 
-pub(crate) use caxton::{Caxton, Setup, binary};
+pub(crate) use caxton::{Caxton, Setup};
 pub(crate) use events::Event;
 pub(crate) use files::{digest, put, variant};
 pub(crate) use http::{Ask, Connection, Reply, once};
 pub(crate) use load::{Load, Record};
+pub(crate) use process::binary;
 pub(crate) use time::{PATIENCE, epoch_ms, wait_for};
 pub(crate) use turns::Turn;
