@@ -2,7 +2,7 @@
 
 use crate::compile::{Compiler, Digest};
 use crate::inspect::{Inspection, Refusal, inspect};
-use crate::instance::make;
+use crate::instance::{make_in, room};
 use crate::logs::{LogQueue, LogSink, TracingSink};
 use crate::prepare::PrepareError;
 use crate::serving::Serving;
@@ -11,6 +11,7 @@ use crate::store::link;
 use crate::version::Version;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -105,6 +106,8 @@ pub struct Runtime {
     limit: usize,
     pub(crate) instances: Arc<Semaphore>,
     pub(crate) computing: Arc<Semaphore>,
+    /// Calls that wait for an instance's place. While there are any, no instance stays idle.
+    pub(crate) waiting: AtomicUsize,
     /// Asks one idle instance, of whatever agent, to make room.
     pub(crate) make_room: Notify,
     pub(crate) logs: LogQueue,
@@ -140,6 +143,7 @@ impl Runtime {
             limit: limit as usize,
             instances: Arc::new(Semaphore::new(limit as usize)),
             computing: Arc::new(Semaphore::new(options.computing.max(1))),
+            waiting: AtomicUsize::new(0),
             make_room: Notify::new(),
             logs,
         }))
@@ -171,7 +175,8 @@ impl Runtime {
         };
         let timeout = spec.limits.request_timeout;
         let serving = Serving::new(Arc::clone(self), slot, spec, inspection, digest);
-        let trial = tokio::time::timeout(timeout, make(&serving)).await;
+        let room = room(&serving).await?;
+        let trial = tokio::time::timeout(timeout, make_in(&serving, room)).await;
         match trial {
             Err(_) => Err(PrepareError::Deadline { limit: timeout }),
             Ok(Err(error)) => Err(error.into()),

@@ -8,6 +8,7 @@ use crate::body::AgentBody;
 use crate::call::{Call, CallError, Failure, Message};
 use crate::compile::EntryIndices;
 use crate::counts::Outcome;
+use crate::engine::Runtime;
 use crate::limits::StoreLimiter;
 use crate::run::{run_http, supervise};
 use crate::serving::Serving;
@@ -15,9 +16,11 @@ use crate::store::AgentStore;
 use crate::turn::Turn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::Proxy;
 
@@ -81,6 +84,14 @@ pub(crate) struct Instance {
 /// Makes an instance, and runs the guest's start code. Dropping the future drops all of it.
 pub(crate) async fn make(serving: &Arc<Serving>) -> Result<Instance, CallError> {
     let room = room(serving).await?;
+    make_in(serving, room).await
+}
+
+/// The same in a place that was taken before.
+pub(crate) async fn make_in(
+    serving: &Arc<Serving>,
+    room: OwnedSemaphorePermit,
+) -> Result<Instance, CallError> {
     let code = serving
         .slot
         .code()
@@ -93,6 +104,7 @@ pub(crate) async fn make(serving: &Arc<Serving>) -> Result<Instance, CallError> 
     let mut store = AgentStore::create(
         serving.runtime.engine(),
         &serving.spec,
+        serving.inspection.contract,
         limiter,
         Arc::clone(&serving.counts.custom),
         Arc::clone(&serving.log),
@@ -121,11 +133,13 @@ pub(crate) async fn make(serving: &Arc<Serving>) -> Result<Instance, CallError> 
     }
 }
 
-async fn room(serving: &Serving) -> Result<OwnedSemaphorePermit, CallError> {
+/// A place among all instances of the host.
+pub(crate) async fn room(serving: &Serving) -> Result<OwnedSemaphorePermit, CallError> {
     let instances = &serving.runtime.instances;
     if let Ok(permit) = Arc::clone(instances).try_acquire_owned() {
         return Ok(permit);
     }
+    let _waiting = Waiting::begin(&serving.runtime.waiting);
     serving.runtime.make_room.notify_one();
     match tokio::time::timeout(ROOM_WAIT, Arc::clone(instances).acquire_owned()).await {
         Ok(Ok(permit)) => Ok(permit),
@@ -135,12 +149,33 @@ async fn room(serving: &Serving) -> Result<OwnedSemaphorePermit, CallError> {
     }
 }
 
+/// Counts itself among those that wait for a place.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn begin(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, SeqCst);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
+
 fn not_made(error: &wasmtime::Error, data: &AgentStore) -> CallError {
     if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
         return CallError::Busy("the pool of instances is full".into());
     }
     let message = explain(error, data);
-    if error.downcast_ref::<Trap>().is_some() {
+    // Whatever was raised while the guest ran carries the guest's stack: an exit, a full table of resources. The rest is between
+    // the component and the host.
+    let guest_ran = error.downcast_ref::<Trap>().is_some()
+        || error.downcast_ref::<I32Exit>().is_some()
+        || error.downcast_ref::<WasmBacktrace>().is_some();
+    if guest_ran {
         CallError::Trap(message)
     } else {
         CallError::Instantiation(message)
@@ -178,6 +213,7 @@ impl Instance {
         // The last call's tick has long passed: this one's time begins now.
         self.store.set_epoch_deadline(1);
         self.turn.begin();
+        self.store.data_mut().begin();
         let kept = match (job, &self.entry) {
             (Job::Http(job), Entry::Http(proxy)) => {
                 run_http(&mut self.store, &self.turn, proxy, serving, job, fresh).await
@@ -207,7 +243,8 @@ pub(crate) async fn serve(serving: Arc<Serving>, first: Job) {
         left -= 1;
         let call = Arc::clone(job.call());
         let kept = instance.work(&serving, job, reuse == 1).await;
-        if !kept || left == 0 || serving.is_retired() {
+        let wanted = serving.runtime.waiting.load(SeqCst) > 0;
+        if !kept || left == 0 || wanted || serving.is_retired() {
             drop(instance);
             supervise(&serving, &call).await;
             return;
@@ -250,7 +287,7 @@ async fn next(serving: &Serving, mut jobs: oneshot::Receiver<Job>) -> Option<Job
     tokio::select! {
         biased;
         job = &mut jobs => return job.ok(),
-        () = serving.runtime.make_room.notified() => {}
+        () = room_is_wanted(&serving.runtime) => {}
         () = tokio::time::sleep(IDLE_INSTANCE) => {}
     }
     jobs.close();
@@ -259,6 +296,20 @@ async fn next(serving: &Serving, mut jobs: oneshot::Receiver<Job>) -> Option<Job
         serving.forget_closed();
     }
     late
+}
+
+/// Resolves when a call waits for an instance's place.
+async fn room_is_wanted(runtime: &Runtime) {
+    loop {
+        let mut wanted = pin!(runtime.make_room.notified());
+        // Whoever waits counts itself before it notifies: from here on one of the two is seen. A notification may also be left
+        // from a call that has its place by now.
+        wanted.as_mut().enable();
+        if runtime.waiting.load(SeqCst) > 0 {
+            return;
+        }
+        wanted.await;
+    }
 }
 
 /// One call of `caxton:agent/handler`.

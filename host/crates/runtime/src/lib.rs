@@ -20,6 +20,7 @@ mod logs;
 mod metrics;
 pub mod policy;
 mod prepare;
+mod requests;
 mod run;
 mod serving;
 mod spec;

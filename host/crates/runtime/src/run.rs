@@ -89,7 +89,7 @@ pub(crate) async fn run_http(
     };
     match end {
         End::Ran(Ok(Ok(_))) => {
-            let left_open = store.data_mut().abort_open_bodies();
+            let left = store.data_mut().abort_open_bodies();
             match head.try_recv() {
                 _ if waiting.reply.is_none() => call.guest_ended(),
                 Ok(Some(answer)) => {
@@ -98,7 +98,7 @@ pub(crate) async fn run_http(
                 }
                 _ => waiting.refuse(CallError::NoAnswer("it never set a response".into())),
             }
-            !left_open
+            !left.of_the_call
         }
         End::Ran(Ok(Err(error))) => {
             waiting.fail(CallError::Host(format!("{error:#}")), BodyError::Unfinished);

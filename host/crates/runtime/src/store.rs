@@ -4,31 +4,63 @@
 //! no sockets, no name look-ups, no outbound HTTP, an empty standard input.
 
 use crate::bindings::{metrics, types};
+use crate::inspect::Contract;
 use crate::limits::StoreLimiter;
 use crate::logs::{GuestStream, LogSource, LogStream};
 use crate::metrics::CustomMetrics;
+use crate::requests;
 use crate::spec::{AgentSpec, Outbound};
 use crate::turn::Turn;
 use std::sync::Arc;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime::{Engine, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::p2::body::{HostOutgoingBody, StreamContext};
+use wasmtime_wasi_http::p2::body::{
+    HostFutureTrailers, HostIncomingBody, HostOutgoingBody, StreamContext,
+};
+use wasmtime_wasi_http::p2::types::{
+    HostIncomingRequest, HostOutgoingRequest, HostOutgoingResponse,
+};
 use wasmtime_wasi_http::{
     Error as HttpError, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks,
     WasiHttpView,
 };
 
 /// Resources that one store may hold: streams, bodies, headers, timers. A leaking guest traps here instead of growing the host.
-const MAX_RESOURCES: usize = 10_000;
+/// With the bounds below, all of them together hold about as much of the host's memory as a store's linear memory may be.
+const MAX_RESOURCES: usize = 1_000;
+/// Resources that an instance may keep from one call to the next, so that the next has room.
+const MAX_KEPT: usize = MAX_RESOURCES / 2;
+/// Handles of all resources, those that a guest makes of its own among them. Some bytes each.
+const MAX_HANDLES: usize = 10_000;
 /// Bytes that one call for randomness may ask for.
 const MAX_RANDOM: u64 = 64 << 10;
-/// Bytes that the host copies out of a guest in one call, beyond the largest body that may pass by value.
+/// Bytes that the host copies out of an HTTP agent in one call: a chunk or a list of headers. Its bodies never pass by value.
+const HTTP_HOSTCALL: usize = 256 << 10;
+/// Bytes that the host copies out of a handler in one call, beyond the largest body that may pass by value.
 const HOSTCALL_ALLOWANCE: usize = 16 << 20;
-/// Chunks of a reply that wait for the caller. With the chunk size this bounds what a slow caller makes the host hold.
-const REPLY_CHUNKS: usize = 8;
-/// Bytes of one chunk of a reply.
-const REPLY_CHUNK: usize = 128 << 10;
+/// Bytes of the names and values of one list of headers. Servers refuse more than 8 to 64 KiB.
+const MAX_FIELDS: usize = 64 << 10;
+/// Bodies of a call that have room for a fast flow: the reply's, and some of its own requests. Further ones flow, and slower.
+const WIDE_BODIES: usize = 8;
+/// Chunks of a body that wait for its reader, beside one. With the chunk size this bounds what a slow caller makes the host hold.
+const WIDE_CHUNKS: usize = 8;
+/// Bytes of one chunk of such a body.
+const WIDE_CHUNK: usize = 128 << 10;
+/// The same for further bodies.
+const NARROW_CHUNKS: usize = 1;
+/// The same for further bodies.
+const NARROW_CHUNK: usize = 8 << 10;
+
+/// What a guest's call left in its store.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Leftovers {
+    /// A body that it began to write and neither ended nor dropped.
+    pub(crate) open_body: bool,
+    /// Anything that belongs to the call. The caller's connection waits until its request is let go of, so that such a
+    /// store must go with the call.
+    pub(crate) of_the_call: bool,
+}
 
 /// The data of an agent's store.
 pub(crate) struct AgentStore {
@@ -46,6 +78,7 @@ impl AgentStore {
     pub(crate) fn create(
         engine: &Engine,
         spec: &AgentSpec,
+        contract: Contract,
         limiter: StoreLimiter,
         metrics: Arc<CustomMetrics>,
         log: Arc<LogSource>,
@@ -62,12 +95,15 @@ impl AgentStore {
             .allow_ip_name_lookup(false)
             .max_random_size(MAX_RANDOM)
             .build();
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(MAX_FIELDS);
         let data = Self {
             table,
             wasi,
-            http: WasiHttpCtx::new(),
+            http,
             hooks: Hooks {
                 outbound: spec.outbound,
+                bodies: 0,
             },
             limiter,
             metrics,
@@ -75,28 +111,46 @@ impl AgentStore {
         };
         let mut store = Store::new(engine, data);
         store.limiter(|data| &mut data.limiter);
-        store.set_hostcall_fuel(
-            usize::try_from(spec.limits.reply_body)
+        store.set_hostcall_fuel(match contract {
+            Contract::Http => HTTP_HOSTCALL,
+            Contract::Handler => usize::try_from(spec.limits.reply_body)
                 .unwrap_or(usize::MAX)
                 .saturating_add(HOSTCALL_ALLOWANCE),
-        );
+        });
+        store.set_max_component_handles(MAX_HANDLES);
+        if let Some(table) = store.concurrent_resource_table() {
+            table.set_max_capacity(MAX_RESOURCES);
+        }
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(move |_| Ok(turn.at_tick()));
         store
     }
 
+    /// A new call begins.
+    pub(crate) fn begin(&mut self) {
+        self.hooks.bodies = 0;
+    }
+
     /// Marks every body that the guest left open as aborted, so that its reader gets an error and never a clean end.
-    /// True when there was one.
-    pub(crate) fn abort_open_bodies(&mut self) -> bool {
-        let mut found = false;
+    pub(crate) fn abort_open_bodies(&mut self) -> Leftovers {
+        let mut left = Leftovers::default();
+        let mut held = 0;
         for entry in self.table.iter_mut() {
+            held += 1;
             if let Some(body) = entry.downcast_mut::<HostOutgoingBody>() {
-                found = true;
+                left.open_body = true;
                 let (placeholder, _) = HostOutgoingBody::new(StreamContext::Response, None, 1, 1);
                 std::mem::replace(body, placeholder).abort();
             }
+            // The streams of a body are its children: while there is one, the body is there too.
+            left.of_the_call |= entry.is::<HostIncomingRequest>()
+                || entry.is::<HostIncomingBody>()
+                || entry.is::<HostFutureTrailers>()
+                || entry.is::<HostOutgoingResponse>()
+                || entry.is::<HostOutgoingRequest>();
         }
-        found
+        left.of_the_call |= left.open_body || held > MAX_KEPT;
+        left
     }
 
     fn dropped_report(&self, told_or_taken: bool, name: &str) {
@@ -157,6 +211,14 @@ impl metrics::Host for AgentStore {
 /// Decides what a guest's own HTTP requests may reach.
 struct Hooks {
     outbound: Outbound,
+    /// Bodies that the guest has opened for writing in this call.
+    bodies: usize,
+}
+
+impl Hooks {
+    fn is_wide(&self) -> bool {
+        self.bodies <= WIDE_BODIES
+    }
 }
 
 type Sent = wasmtime_wasi_http::Result<(
@@ -176,17 +238,27 @@ impl WasiHttpHooks for Hooks {
         }
     }
 
+    // Asked first, once for each body.
     fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {
-        REPLY_CHUNKS
+        self.bodies = self.bodies.saturating_add(1);
+        if self.is_wide() {
+            WIDE_CHUNKS
+        } else {
+            NARROW_CHUNKS
+        }
     }
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
-        REPLY_CHUNK
+        if self.is_wide() {
+            WIDE_CHUNK
+        } else {
+            NARROW_CHUNK
+        }
     }
 }
 
-/// Interfaces that [`link`] provides: package, version, names; those of value types only need no provider and are left out. [`crate::inspect`] answers from this list without compiling, and
-/// a test compares it with the linker.
+/// Interfaces that [`link`] provides: package, version, names; those of value types only need no provider and are left out.
+/// [`crate::inspect`] answers from this list without compiling, and a test compares it with the linker.
 pub(crate) const PROVIDED: [(&str, &str, &[&str]); 14] = [
     ("caxton:agent", "0.1.0", &["metrics", "types"]),
     (
@@ -267,6 +339,7 @@ pub(crate) fn link(engine: &Engine) -> wasmtime::Result<Linker<AgentStore>> {
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
     types::add_to_linker::<_, HasSelf<AgentStore>>(&mut linker, |data| data)?;
     metrics::add_to_linker::<_, HasSelf<AgentStore>>(&mut linker, |data| data)?;
+    requests::bound(&mut linker)?;
     Ok(linker)
 }
 

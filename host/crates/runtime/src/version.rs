@@ -4,7 +4,7 @@ use crate::body::{AgentBody, RequestBody};
 use crate::call::{CallError, CallInfo, Message};
 use crate::counts::ArmCounts;
 use crate::inspect::{Contract, Inspection};
-use crate::instance::{HandleJob, HttpJob, Job, make};
+use crate::instance::{HandleJob, HttpJob, Job, make_in, room};
 use crate::serving::Serving;
 use crate::spec::Limits;
 use bytes::Bytes;
@@ -130,7 +130,7 @@ impl Version {
         answer.await.unwrap_or_else(|_| Err(instance_lost()))
     }
 
-    /// Asks the agent whether it can work, in an instance of its own.
+    /// Asks the agent whether it can work, in an instance of its own. Its time begins when there is room for the instance.
     pub async fn check_health(&self, timeout: Duration) -> HealthOutcome {
         let Some(health) = self
             .serving
@@ -140,8 +140,11 @@ impl Version {
         else {
             return HealthOutcome::Absent;
         };
+        let Ok(room) = room(&self.serving).await else {
+            return HealthOutcome::Busy;
+        };
         let check = async {
-            let mut instance = match make(&self.serving).await {
+            let mut instance = match make_in(&self.serving, room).await {
                 Ok(instance) => instance,
                 Err(CallError::Busy(_)) => return HealthOutcome::Busy,
                 Err(error) => return HealthOutcome::Failed(error.to_string()),

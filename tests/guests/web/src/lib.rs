@@ -1,6 +1,7 @@
 //! A WASI 0.2 HTTP agent whose path says what it does, right or wrong. Each route is one behaviour that a host must live with.
 
 mod faults;
+mod hoard;
 mod http;
 
 use std::io::{self, Read as _};
@@ -59,7 +60,10 @@ fn answer(target: &Target, exchange: Exchange) -> io::Result<()> {
             }
             exchange.text(200, "printed\n")
         }
-        "/big" => big(exchange, number("bytes", 1 << 20)),
+        "/big" => {
+            hoard::bodies(number("behind", 0));
+            big(exchange, number("bytes", 1 << 20))
+        }
         "/memory" => {
             let mib = number("mib", 1);
             let kept = vec![1_u8; size(mib.saturating_mul(1 << 20))];
@@ -74,6 +78,16 @@ fn answer(target: &Target, exchange: Exchange) -> io::Result<()> {
         "/stall-mid-body" => {
             let _reply = exchange.begin_with(b"first\n")?;
             faults::wait_for_ever()
+        }
+        "/hoard" => {
+            let taken =
+                hoard::requests(number("requests", 100)) + hoard::bodies(number("bodies", 100));
+            exchange.text(200, &taken.to_string())
+        }
+        "/keep-request" => {
+            let mut exchange = exchange;
+            std::mem::forget(exchange.read_body()?);
+            exchange.text(200, "kept\n")
         }
         "/drop-body" => exchange.begin_with(b"first\n").map(drop),
         "/no-answer" => Ok(()),

@@ -179,3 +179,29 @@ async fn a_cut_ends_heads_and_bodies_at_once_and_later_calls_run() {
     assert_eq!((arm.cut, arm.not_counted, arm.requests), (2, 2, 0));
     assert_eq!(answer(&version, "/").await.0, 200);
 }
+
+/// The server reads the next request of a connection only when this one's body is let go of.
+#[tokio::test]
+async fn a_request_that_the_guest_keeps_goes_with_its_call() {
+    let version = version(WEB, |spec| {
+        spec.instances = Some(Instances::Reused { reuse: 99 })
+    })
+    .await;
+    let (send, receive) =
+        futures::channel::mpsc::unbounded::<Result<http_body::Frame<Bytes>, std::io::Error>>();
+    let request = http::Request::post("/keep-request")
+        .header("host", "a")
+        .body(StreamBody::new(receive))
+        .unwrap();
+    let reply = soon(version.http(request, CallInfo::default()))
+        .await
+        .unwrap();
+    assert_eq!(text(reply).await.unwrap(), "kept\n");
+    soon(async {
+        while !send.is_closed() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(answer(&version, "/count").await.1, "1");
+}

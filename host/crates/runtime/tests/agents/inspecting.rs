@@ -16,7 +16,11 @@ fn component(text: &str) -> Vec<u8> {
 
 /// A handler in WAT: `start` is the body of its start function.
 fn handler(start: &str, imports: &str) -> Vec<u8> {
-    component(&format!(
+    component(&handler_text(start, imports))
+}
+
+fn handler_text(start: &str, imports: &str) -> String {
+    format!(
         r#"(component
           {imports}
           (type $types-type (instance
@@ -40,7 +44,7 @@ fn handler(start: &str, imports: &str) -> Vec<u8> {
                         (realloc (core func $core "realloc"))))
           (instance $handler (export "handle" (func $handle)))
           (export "caxton:agent/handler@0.1.0" (instance $handler)))"#
-    ))
+    )
 }
 
 #[test]
@@ -217,4 +221,25 @@ async fn initial_memory_beyond_the_limit_is_refused() {
     let error = runtime().prepare(WEB.into(), spec).await.unwrap_err();
     assert!(matches!(error, PrepareError::Instantiation(_)), "{error:?}");
     assert!(error.to_string().contains("memory"), "{error}");
+}
+
+/// Thresholds count traps. What a guest does to itself in its start code is one, with or without the instruction.
+#[tokio::test]
+async fn an_exit_in_start_code_is_the_agents_failure() {
+    let imports = r#"(import "wasi:cli/exit@0.2.12" (instance $exits (export "exit" (func (param "status" (result))))))
+        (core func $exit (canon lower (func $exits "exit")))
+        (core instance $host (export "exit" (func $exit)))"#;
+    let text = handler_text("(call $exit (i32.const 1))", imports)
+        .replace(
+            "(core module $module",
+            r#"(core module $module (import "host" "exit" (func $exit (param i32)))"#,
+        )
+        .replace(
+            "(instantiate $module)",
+            r#"(instantiate $module (with "host" (instance $host)))"#,
+        );
+    let bytes = component(&text);
+    let spec = AgentSpec::new("a", 1);
+    let error = runtime().prepare(bytes.into(), spec).await.unwrap_err();
+    assert!(matches!(error, PrepareError::Trap(_)), "{error:?}");
 }

@@ -60,3 +60,23 @@ async fn no_answer_is_the_agents_failure() {
     assert!(matches!(error, CallError::NoAnswer(_)), "{error:?}");
     assert_eq!(counted(&version).await.failures, 1);
 }
+
+/// What a guest makes the host hold beside its memory has a bound of the same order.
+#[tokio::test]
+async fn a_guest_cannot_hoard_in_the_hosts_memory() {
+    let version = version(WEB, |_| {}).await;
+    let (status, taken) = answer(&version, "/hoard?requests=400&bodies=400").await;
+    let taken: u64 = taken.parse().unwrap();
+    assert_eq!(status, 200);
+    assert!(taken <= 32 << 20, "{taken} bytes");
+    let error = get(&version, "/hoard?requests=1200").await.unwrap_err();
+    assert!(matches!(error, CallError::Trap(_)), "{error:?}");
+}
+
+/// A chain of bodies still works when it is past the wide ones.
+#[tokio::test]
+async fn a_body_behind_many_others_arrives_whole() {
+    let version = version(WEB, |_| {}).await;
+    let (status, body) = answer(&version, "/big?bytes=1000000&behind=20").await;
+    assert_eq!((status, body.len()), (200, 1_000_000));
+}

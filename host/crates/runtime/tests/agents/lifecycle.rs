@@ -1,9 +1,13 @@
 //! What stays when versions come and go: nothing.
 
 use crate::{PATIENCE, answer, get, soon, text};
+use bytes::Bytes;
 use caxton_rollout::LATENCY_BOUNDS_US;
-use caxton_runtime::{AgentSpec, Holdings, Instances, Runtime, RuntimeOptions, Version};
+use caxton_runtime::{
+    AgentSpec, CallInfo, HealthOutcome, Holdings, Instances, Runtime, RuntimeOptions, Version,
+};
 use caxton_test_artifacts::{TOOL, WEB, with_section};
+use http_body_util::StreamBody;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -149,4 +153,74 @@ async fn an_idle_instance_makes_room_for_another_agent() {
         .unwrap();
     drop(other);
     assert_eq!(answer(&idle, "/count").await.1, "1");
+}
+
+/// Every call that waits for a place gets one of the instances that become idle, not only the first.
+#[tokio::test]
+async fn idle_instances_make_room_for_all_who_wait() {
+    const PLACES: usize = 4;
+    let runtime = Runtime::new(RuntimeOptions {
+        instances: PLACES as u32,
+        ..RuntimeOptions::default()
+    })
+    .unwrap();
+    let busy = reused(&runtime).await;
+    let other = runtime
+        .prepare(WEB.into(), AgentSpec::new("b", 1))
+        .await
+        .unwrap();
+    let mut open = Vec::new();
+    for _ in 0..PLACES {
+        let (send, receive) =
+            futures::channel::mpsc::unbounded::<Result<http_body::Frame<Bytes>, std::io::Error>>();
+        let request = http::Request::post("/echo")
+            .header("host", "a")
+            .body(StreamBody::new(receive))
+            .unwrap();
+        let reply = soon(busy.http(request, CallInfo::default())).await.unwrap();
+        open.push((send, reply));
+    }
+    let waiting: Vec<_> = (0..PLACES)
+        .map(|_| {
+            let other = Arc::clone(&other);
+            tokio::spawn(async move { get(&other, "/stream?chunks=2&gap=600000").await })
+        })
+        .collect();
+    soon(async {
+        while other.in_flight() < PLACES as u32 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    for (send, reply) in open {
+        drop(send);
+        text(reply).await.unwrap();
+    }
+    let mut replies = Vec::new();
+    for call in waiting {
+        replies.push(soon(call).await.unwrap().expect("it gets a place"));
+    }
+    other.cut();
+}
+
+#[tokio::test]
+async fn a_check_that_found_no_room_says_nothing_about_the_version() {
+    let runtime = Runtime::new(RuntimeOptions {
+        instances: 1,
+        ..RuntimeOptions::default()
+    })
+    .unwrap();
+    let checked = runtime
+        .prepare(TOOL.into(), AgentSpec::new("b", 1))
+        .await
+        .unwrap();
+    let web = runtime
+        .prepare(WEB.into(), AgentSpec::new("a", 1))
+        .await
+        .unwrap();
+    let _long = get(&web, "/stream?chunks=2&gap=600000").await.unwrap();
+    // Less than a call waits for room.
+    let outcome = checked.check_health(Duration::from_millis(50)).await;
+    assert_eq!(outcome, HealthOutcome::Busy);
+    web.cut();
 }
