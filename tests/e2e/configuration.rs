@@ -142,3 +142,48 @@ async fn a_directory_that_is_away_for_a_while_changes_nothing() {
     );
     assert_eq!(host.events.count("web", "stopped"), 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_configuration_that_names_its_component_waits_for_it() {
+    let host = Caxton::start().await;
+    let bound = |number| {
+        let digest = digest(&variant(WEB, number));
+        format!("component = \"sha256:{digest}\"\n[limits]\nconcurrency = {number}\n")
+    };
+    host.configure("web", &bound(1));
+    host.deploy("web", &variant(WEB, 1), 1).await;
+    // The new component alone does not come in, and neither would the new configuration.
+    host.drop_agent("web", &variant(WEB, 2));
+    let waits = |status: &Value| {
+        let error = status["last_error"].as_str().unwrap_or_default();
+        error.contains(&digest(&variant(WEB, 1))) && error.contains(&digest(&variant(WEB, 2)))
+    };
+    host.admin
+        .until("web", "both digests are told", waits)
+        .await;
+    assert_eq!(host.version_at("/web/").await, 1);
+    host.configure("web", &bound(2));
+    host.swapped("web", 2).await;
+    assert_eq!(
+        host.events.count("web", "reload-started"),
+        2,
+        "both changes are one version"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_that_an_embedded_policy_refuses_are_refused_with_the_file() {
+    let host = Caxton::start().await;
+    host.deploy("web", WEB, 1).await;
+    let policies =
+        "[[rollback.policies]]\nname = \"thresholds\"\nsettings = { minimum_sampel = 5 }\n";
+    host.configure("web", policies);
+    let told = |status: &Value| {
+        let error = status["last_error"].as_str().unwrap_or_default();
+        error.contains("web.toml")
+            && error.contains("minimum_sampel")
+            && error.contains("minimum_sample")
+    };
+    host.admin.until("web", "the policy's words", told).await;
+    assert_eq!(host.version_at("/web/").await, 1);
+}

@@ -142,31 +142,31 @@ async fn a_reload_waits_for_a_policy_that_is_missing_and_goes_on_when_it_is_ther
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn settings_that_a_policy_refuses_are_told_in_its_words() {
     let host = with_faulty_policies().await;
-    host.configure(
-        "web",
-        &judged_by("faulty", "check-problem", "bake = \"100ms\""),
-    );
     host.deploy("web", &variant(WEB, 1), 1).await;
-    host.drop_agent("web", &variant(WEB, 2));
+    let refused = judged_by("faulty", "check-problem", "bake = \"100ms\"");
+    host.configure("web", &refused);
     host.admin
         .until("web", "the policy's words", |status| {
             texts(status).contains("was asked to be wrong")
         })
         .await;
     assert_eq!(host.version_at("/web/").await, 1);
-    // A policy that monitors changes nothing, whatever it does.
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_that_monitors_changes_nothing_whatever_it_does() {
+    let host = with_faulty_policies().await;
     let monitors = "[reload]\nbake = \"300ms\"\n[rollback]\npolicies = [{ name = \"thresholds\" }, \
                     { name = \"faulty\", mode = \"monitor\", settings = { fault = \"trap\" } }]\n";
     host.configure("web", monitors);
-    host.drop_agent("web", &variant(WEB, 3));
-    host.swapped("web", 3).await;
-    let asks = vec![Ask::get("/web/"); 30];
-    for ask in asks {
+    host.deploy("web", &variant(WEB, 1), 1).await;
+    host.deploy("web", &variant(WEB, 2), 2).await;
+    for ask in vec![Ask::get("/web/"); 30] {
         assert!(host.ask(ask).await.is_good());
     }
     host.admin
         .until_result("web", "completed", |result| {
-            result["to"] == 3 && result["status"] == "completed"
+            result["to"] == 2 && result["status"] == "completed"
         })
         .await;
     let fault = host.events.first("the monitor's fault", |event| {
