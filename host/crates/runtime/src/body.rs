@@ -7,12 +7,13 @@
 use crate::call::{BodyError, Call};
 use crate::counts::Outcome;
 use bytes::Bytes;
+use futures::task::AtomicWaker;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Wake, Waker};
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
 /// The body of a reply. It ends with an error unless the whole answer was delivered.
@@ -216,6 +217,27 @@ pub(crate) struct RequestBody<B> {
     left: u64,
     call: Arc<Call>,
     ended: bool,
+    arrival: Option<Arc<Arrival>>,
+}
+
+/// Takes the wake-up when the caller has sent something: from here on a guest that does not read it has no one to wait for.
+struct Arrival {
+    reader: AtomicWaker,
+    // The caller's side may keep the waker for as long as it likes, and must not keep the version with it.
+    call: Weak<Call>,
+}
+
+impl Wake for Arrival {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let Some(call) = self.call.upgrade() {
+            call.request.waits_for_caller.store(false, Relaxed);
+        }
+        self.reader.wake();
+    }
 }
 
 impl<B> RequestBody<B>
@@ -229,6 +251,7 @@ where
             left: limit,
             call,
             ended: false,
+            arrival: None,
         }
         .boxed_unsync()
     }
@@ -258,8 +281,20 @@ where
             return Poll::Ready(None);
         }
         let flow = &this.call.request;
-        let frame = Pin::new(&mut this.inner).poll_frame(cx);
-        flow.waits_for_caller.store(frame.is_pending(), Relaxed);
+        let arrival = this.arrival.get_or_insert_with(|| {
+            Arc::new(Arrival {
+                reader: AtomicWaker::new(),
+                call: Arc::downgrade(&this.call),
+            })
+        });
+        arrival.reader.register(cx.waker());
+        let waker = Waker::from(Arc::clone(arrival));
+        // Set before the look: what arrives in between clears it again.
+        flow.waits_for_caller.store(true, Relaxed);
+        let frame = Pin::new(&mut this.inner).poll_frame(&mut Context::from_waker(&waker));
+        if frame.is_ready() {
+            flow.waits_for_caller.store(false, Relaxed);
+        }
         match frame {
             Poll::Pending => Poll::Pending,
             Poll::Ready(None) => {

@@ -85,7 +85,14 @@ pub(crate) async fn run_http(
             })?;
             prepared.run(accessor, std::future::pending()).await
         });
-        watch(pin!(turn.during(run)), &mut head, &mut waiting, serving).await
+        watch(
+            pin!(turn.during(run)),
+            turn,
+            &mut head,
+            &mut waiting,
+            serving,
+        )
+        .await
     };
     match end {
         End::Ran(Ok(Ok(_))) => {
@@ -119,6 +126,7 @@ pub(crate) async fn run_http(
 /// Polls the run, hands on the head, and looks out for everything that ends the run before its time.
 async fn watch<R>(
     mut run: std::pin::Pin<&mut R>,
+    turn: &Turn,
     head: &mut head_channel::Receiver<wasmtime::Result<Response>>,
     waiting: &mut Waiting,
     serving: &Serving,
@@ -130,18 +138,20 @@ where
     let limits = &serving.spec.limits;
     let mut timer = pin!(sleep_until((call.started + limits.request_timeout).into()));
     let mut cut = pin!(serving.cut_after(call.cut_round));
+    let mut head_may_come = true;
     loop {
         let before_head = waiting.reply.is_some();
         tokio::select! {
             biased;
             ran = &mut run => return End::Ran(ran),
-            answer = &mut *head, if before_head => {
-                // Without an answer the run itself says why.
-                if let Ok(answer) = answer {
+            answer = &mut *head, if before_head && head_may_come => match answer {
+                Ok(answer) => {
                     waiting.answer(answer);
                     timer.as_mut().reset(Instant::now() + limits.idle_timeout);
                 }
-            }
+                // The run itself says why.
+                Err(_canceled) => head_may_come = false,
+            },
             () = &mut cut => return End::Stopped(Stop::Cut),
             () = call.changed.notified() => {
                 if call.broken().is_some() {
@@ -153,9 +163,9 @@ where
             }
             () = &mut timer => {
                 if before_head {
-                    return End::Stopped(too_late(&call));
+                    return End::Stopped(too_late(&call, turn));
                 }
-                match stalled(&call, limits.idle_timeout) {
+                match stalled(&call, turn, limits.idle_timeout) {
                     Ok(again) => timer.as_mut().reset(again),
                     Err(stop) => return End::Stopped(stop),
                 }
@@ -171,8 +181,13 @@ async fn closed<T>(reply: &mut Option<oneshot::Sender<T>>) {
     }
 }
 
-fn too_late(call: &Call) -> Stop {
-    if call.request.waits_for_caller.load(Relaxed) {
+/// Whether the guest waits for the request's body. One that asked for it and computes meanwhile has nobody to blame.
+fn waits_for_caller(call: &Call, turn: &Turn) -> bool {
+    call.request.waits_for_caller.load(Relaxed) && !turn.computes()
+}
+
+fn too_late(call: &Call, turn: &Turn) -> Stop {
+    if waits_for_caller(call, turn) {
         Stop::CallerTooSlow
     } else {
         Stop::Deadline
@@ -180,7 +195,7 @@ fn too_late(call: &Call) -> Stop {
 }
 
 /// When to look again, or who has been idle for too long.
-fn stalled(call: &Call, idle_timeout: std::time::Duration) -> Result<Instant, Stop> {
+fn stalled(call: &Call, turn: &Turn, idle_timeout: std::time::Duration) -> Result<Instant, Stop> {
     let (idle, caller_waits) = call.stalled();
     if let Some(left) = idle_timeout
         .checked_sub(idle)
@@ -190,7 +205,7 @@ fn stalled(call: &Call, idle_timeout: std::time::Duration) -> Result<Instant, St
     }
     Err(if call.has_body_ended() {
         Stop::Lingers
-    } else if caller_waits && !call.request.waits_for_caller.load(Relaxed) {
+    } else if caller_waits && !waits_for_caller(call, turn) {
         Stop::AgentIdle
     } else {
         Stop::CallerIdle

@@ -2,10 +2,13 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::time::Duration;
 
+use wasip2::clocks::monotonic_clock::subscribe_duration;
 use wasip2::http::types::{
     Fields, IncomingBody, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam,
 };
+use wasip2::io::poll::poll;
 use wasip2::io::streams::{InputStream, OutputStream};
 
 /// What the request asks for.
@@ -116,6 +119,15 @@ impl Exchange {
 pub(crate) struct RequestBody {
     stream: InputStream,
     _body: IncomingBody,
+}
+
+impl RequestBody {
+    /// Waits until there is something to read, or for so long.
+    pub(crate) fn wait_at_most(&self, time: Duration) {
+        let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let (data, timer) = (self.stream.subscribe(), subscribe_duration(nanoseconds));
+        poll(&[&data, &timer]);
+    }
 }
 
 impl io::Read for RequestBody {

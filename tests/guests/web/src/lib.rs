@@ -84,6 +84,12 @@ fn answer(target: &Target, exchange: Exchange) -> io::Result<()> {
                 hoard::requests(number("requests", 100)) + hoard::bodies(number("bodies", 100));
             exchange.text(200, &taken.to_string())
         }
+        "/loop-beside-body" => {
+            let mut exchange = exchange;
+            let body = exchange.read_body()?;
+            body.wait_at_most(Duration::from_millis(20));
+            faults::run_for_ever()
+        }
         "/keep-request" => {
             let mut exchange = exchange;
             std::mem::forget(exchange.read_body()?);

@@ -94,6 +94,24 @@ async fn a_slow_sender_is_not_the_agents_failure() {
     assert_eq!((arm.requests, arm.failures, arm.not_counted), (0, 0, 1));
 }
 
+/// It asked for the body at some time, and the body never came; but it does not wait for it.
+#[tokio::test]
+async fn a_loop_beside_a_slow_sender_is_the_agents_failure() {
+    let version = version(WEB, |spec| spec.limits.request_timeout = SHORT).await;
+    let (_open, receive) =
+        futures::channel::mpsc::unbounded::<Result<http_body::Frame<Bytes>, std::io::Error>>();
+    let request = http::Request::post("/loop-beside-body")
+        .header("host", "a")
+        .body(StreamBody::new(receive))
+        .unwrap();
+    let error = soon(version.http(request, CallInfo::default()))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, CallError::Deadline { .. }), "{error:?}");
+    let arm = counted(&version).await;
+    assert_eq!((arm.failures, arm.deadlines, arm.not_counted), (1, 1, 0));
+}
+
 #[tokio::test]
 async fn a_request_that_breaks_off_is_not_the_agents_failure() {
     let version = version(WEB, |_| {}).await;
