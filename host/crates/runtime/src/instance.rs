@@ -372,10 +372,18 @@ fn answered(
             body: message.body.into(),
             metadata: message.metadata,
         }),
-        Err(failure) => Err(CallError::Failure(match failure {
-            types::Failure::Invalid(text) => Failure::Invalid(text),
-            types::Failure::Unavailable(text) => Failure::Unavailable(text),
-            types::Failure::Internal(text) => Failure::Internal(text),
-        })),
+        Err(failure) => {
+            // The text becomes the reply's body.
+            let capped = |mut text: String| {
+                let most = usize::try_from(limit).unwrap_or(usize::MAX);
+                text.truncate(text.floor_char_boundary(most));
+                text
+            };
+            Err(CallError::Failure(match failure {
+                types::Failure::Invalid(text) => Failure::Invalid(capped(text)),
+                types::Failure::Unavailable(text) => Failure::Unavailable(capped(text)),
+                types::Failure::Internal(text) => Failure::Internal(capped(text)),
+            }))
+        }
     }
 }

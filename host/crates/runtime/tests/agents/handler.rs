@@ -101,6 +101,14 @@ async fn a_reply_over_the_limit_is_the_agents_failure() {
 }
 
 #[tokio::test]
+async fn what_a_failure_says_is_no_longer_than_a_reply() {
+    let version = version(TOOL, |spec| spec.limits.reply_body = 5).await;
+    let error = ask(&version, "internal 1234567").await.unwrap_err();
+    let kept = Failure::Internal("12345".into());
+    assert_eq!(error, CallError::Failure(kept));
+}
+
+#[tokio::test]
 async fn reports_reach_the_window() {
     let version = version(TOOL, |_| {}).await;
     for body in [
