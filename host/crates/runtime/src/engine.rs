@@ -23,10 +23,15 @@ const TICK: Duration = Duration::from_millis(10);
 const DEFAULT_INSTANCES: u32 = 1_000;
 /// Components that compile at once unless told otherwise: each takes several times its size in memory.
 const DEFAULT_COMPILES: usize = 2;
-/// Core instances of one component from Rust with its adapters; larger compositions use the shares of smaller ones.
+/// Core instances of one component from Rust with its adapters; larger ones use the shares of smaller ones, up to a bound.
 const CORE_INSTANCES_PER_COMPONENT: u32 = 4;
 /// Linear memories and fiber stacks per component: one, and one more for compositions and for host calls in flight.
 const MEMORIES_PER_COMPONENT: u32 = 2;
+/// Core instances, and tables, that one component may have: with the default number of calls at once, a composition of that
+/// size leaves a quarter of the pool to others.
+const MOST_CORE_INSTANCES: u32 = 30;
+/// Linear memories that one component may have, by the same reckoning.
+const MOST_MEMORIES: u32 = 15;
 /// Of a memory that goes back to the pool, the part that is cleared by hand instead of being given back to the system.
 const KEEP_RESIDENT: usize = 2 << 20;
 /// The same for tables.
@@ -240,6 +245,9 @@ fn pool(instances: u32) -> PoolingAllocationConfig {
         .total_memories(instances.saturating_mul(MEMORIES_PER_COMPONENT))
         .total_stacks(instances.saturating_mul(MEMORIES_PER_COMPONENT))
         .total_gc_heaps(instances)
+        .max_core_instances_per_component(MOST_CORE_INSTANCES)
+        .max_tables_per_component(MOST_CORE_INSTANCES)
+        .max_memories_per_component(MOST_MEMORIES)
         .table_elements(TABLE_ELEMENTS)
         .pagemap_scan(Enabled::Auto)
         .linear_memory_keep_resident(KEEP_RESIDENT)
