@@ -193,6 +193,9 @@ pub enum BodyError {
 
 const GUEST_ENDED: u8 = 1;
 const BODY_ENDED: u8 = 2;
+const SETTLED: u8 = 4;
+/// The body ended before the guest did, and the call is among those whose reply is whole.
+const REPLY_WHOLE: u8 = 8;
 
 /// What both sides of a call share.
 pub(crate) struct Call {
@@ -201,7 +204,6 @@ pub(crate) struct Call {
     pub(crate) started: Instant,
     pub(crate) cut_round: u64,
     sides: AtomicU8,
-    settled: AtomicBool,
     outcome: AtomicU8,
     /// Microseconds to the head, plus one; zero before it.
     head_after: AtomicU64,
@@ -232,7 +234,6 @@ impl Call {
             started: Instant::now(),
             cut_round,
             sides: AtomicU8::new(0),
-            settled: AtomicBool::new(false),
             outcome: AtomicU8::new(Outcome::Answered.to_u8()),
             head_after: AtomicU64::new(0),
             broken: OnceLock::new(),
@@ -273,9 +274,14 @@ impl Call {
     }
 
     fn side_ended(&self, side: u8) {
-        if self.sides.fetch_or(side, AcqRel) | side == GUEST_ENDED | BODY_ENDED {
+        const BOTH: u8 = GUEST_ENDED | BODY_ENDED;
+        if (self.sides.fetch_or(side, AcqRel) | side) & BOTH == BOTH {
             self.settle(Outcome::from_u8(self.outcome.load(Relaxed)));
         } else if side == BODY_ENDED {
+            self.serving.reply_is_whole();
+            if self.sides.fetch_or(REPLY_WHOLE, AcqRel) & SETTLED != 0 {
+                self.serving.lingerer_left();
+            }
             self.changed.notify_one();
         }
     }
@@ -293,13 +299,17 @@ impl Call {
     }
 
     pub(crate) fn is_settled(&self) -> bool {
-        self.settled.load(Acquire)
+        self.sides.load(Acquire) & SETTLED != 0
     }
 
     /// Counts the call and gives back its place, the first time it is called.
     pub(crate) fn settle(&self, outcome: Outcome) {
-        if self.settled.swap(true, AcqRel) {
+        let before = self.sides.fetch_or(SETTLED, AcqRel);
+        if before & SETTLED != 0 {
             return;
+        }
+        if before & REPLY_WHOLE != 0 {
+            self.serving.lingerer_left();
         }
         // Whatever a guest makes of half a request says nothing about the version.
         let half = self.request.broke.load(Relaxed) || self.request.too_large.load(Relaxed);

@@ -10,12 +10,16 @@ use crate::instance::{HttpJob, explain};
 use crate::serving::Serving;
 use crate::store::AgentStore;
 use crate::turn::Turn;
+use futures::FutureExt;
 use futures::channel::oneshot as head_channel;
+use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
+use http_body_util::{BodyExt, StreamBody};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::oneshot;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep_until};
 use wasmtime::{AsContextMut, Store};
 use wasmtime_wasi_http::WasiHttpView;
@@ -99,10 +103,15 @@ pub(crate) async fn run_http(
             let left = store.data_mut().abort_open_bodies();
             match head.try_recv() {
                 _ if waiting.reply.is_none() => call.guest_ended(),
-                Ok(Some(answer)) => {
-                    call.guest_ended();
-                    waiting.answer(answer);
-                }
+                Ok(Some(answer)) => match whole_or_none(answer, left.open_body) {
+                    Some(answer) => {
+                        call.guest_ended();
+                        waiting.answer(answer);
+                    }
+                    None => waiting.refuse(CallError::NoAnswer(
+                        "it ended with its reply's body open".into(),
+                    )),
+                },
                 _ => waiting.refuse(CallError::NoAnswer("it never set a response".into())),
             }
             !left.of_the_call
@@ -120,6 +129,46 @@ pub(crate) async fn run_http(
             waiting.stop(stop, serving);
             false
         }
+    }
+}
+
+/// The answer of a guest that ended before its head was sent. Its body lies there as far as it was written: one that was left
+/// open need not be begun.
+fn whole_or_none(
+    answer: wasmtime::Result<Response>,
+    open_body: bool,
+) -> Option<wasmtime::Result<Response>> {
+    let Ok(response) = answer else {
+        return Some(answer);
+    };
+    if !open_body {
+        return Some(Ok(response));
+    }
+    let (head, mut body) = response.into_parts();
+    let mut frames = Vec::new();
+    loop {
+        match unconstrained(body.frame()).now_or_never() {
+            Some(Some(Ok(frame))) => frames.push(Ok(frame)),
+            Some(None) => break,
+            Some(Some(Err(_))) | None => return None,
+        }
+    }
+    let body = StreamBody::new(futures::stream::iter(frames)).boxed_unsync();
+    Some(Ok(Response::from_parts(head, body)))
+}
+
+/// The length that a reply declares. More than one, or one that is no number, cannot be sent.
+fn declared_length(headers: &HeaderMap) -> Result<Option<u64>, CallError> {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(length) = lengths.next() else {
+        return Ok(None);
+    };
+    let number = length.to_str().ok().and_then(|text| text.parse().ok());
+    match (number, lengths.next()) {
+        (Some(number), None) => Ok(Some(number)),
+        _ => Err(CallError::NoAnswer(
+            "its Content-Length is not one number".into(),
+        )),
     }
 }
 
@@ -231,13 +280,16 @@ impl Waiting {
             }
         };
         let (head, body) = response.into_parts();
+        let length = match declared_length(&head.headers) {
+            Ok(length) => length,
+            Err(error) => {
+                self.reply = Some(reply);
+                return self.refuse(error);
+            }
+        };
         self.call.head(Outcome::of_status(head.status));
         let bodiless = self.head_only || matches!(head.status.as_u16(), 100..=199 | 204 | 304);
-        let expected = head
-            .headers
-            .get(CONTENT_LENGTH)
-            .filter(|_| !bodiless)
-            .and_then(|length| length.to_str().ok()?.parse().ok());
+        let expected = length.filter(|_| !bodiless);
         let body = AgentBody::new(
             body,
             Arc::clone(&self.call),
@@ -291,6 +343,8 @@ impl Waiting {
     fn stop(&mut self, stop: Stop, serving: &Serving) {
         let limit = serving.spec.limits.request_timeout;
         match stop {
+            // The caller has everything.
+            Stop::Cut if self.call.has_body_ended() => self.call.guest_ended(),
             Stop::Cut => self.fail(CallError::Cut, BodyError::Cut),
             Stop::Deadline => self.fail(CallError::Deadline { limit }, BodyError::AgentIdle),
             Stop::AgentIdle => self.fail(CallError::Deadline { limit }, BodyError::AgentIdle),
@@ -327,6 +381,31 @@ pub(crate) async fn supervise(serving: &Serving, call: &Call) {
             () = call.changed.notified() => {}
             () = serving.cut_after(call.cut_round) => call.fail(Outcome::Cut, BodyError::Cut),
             () = tokio::time::sleep(left) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn a_reply_declares_one_length_or_none() {
+        let length = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(CONTENT_LENGTH, HeaderValue::from_static(value));
+            }
+            declared_length(&headers)
+        };
+        assert_eq!(length(&[]), Ok(None));
+        assert_eq!(length(&["12"]), Ok(Some(12)));
+        for wrong in [&["12", "13"][..], &["12", "12"], &["x"], &["-1"], &[""]] {
+            assert!(
+                matches!(length(wrong), Err(CallError::NoAnswer(_))),
+                "{wrong:?}"
+            );
         }
     }
 }

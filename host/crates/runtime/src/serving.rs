@@ -12,7 +12,7 @@ use crate::logs::LogSource;
 use crate::spec::{AgentSpec, DEFAULT_REUSE, Instances};
 use crossbeam_queue::ArrayQueue;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, SeqCst};
+use std::sync::atomic::Ordering::{Acquire, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use tokio::sync::{Notify, oneshot};
 
@@ -28,6 +28,8 @@ pub(crate) struct Serving {
     pub(crate) counts: Counts,
     pub(crate) log: Arc<LogSource>,
     in_flight: AtomicU32,
+    /// Of those in flight, calls whose reply is whole while their guest works on.
+    lingering: AtomicU32,
     drained: Notify,
     cut_round: AtomicU64,
     cut: Notify,
@@ -54,6 +56,7 @@ impl Serving {
             counts: Counts::default(),
             log,
             in_flight: AtomicU32::new(0),
+            lingering: AtomicU32::new(0),
             drained: Notify::new(),
             cut_round: AtomicU64::new(0),
             cut: Notify::new(),
@@ -113,10 +116,20 @@ impl Serving {
         }
     }
 
-    /// Ends every call that is running now; later ones run.
+    pub(crate) fn reply_is_whole(&self) {
+        self.lingering.fetch_add(1, SeqCst);
+    }
+
+    pub(crate) fn lingerer_left(&self) {
+        self.lingering.fetch_sub(1, SeqCst);
+    }
+
+    /// Ends every call that is running now; later ones run. Returns how many callers lose by it.
     pub(crate) fn cut(&self) -> u64 {
-        let running = self.in_flight();
-        self.cut_round.fetch_add(1, AcqRel);
+        // A call that comes in between is counted and runs on, rather than ended and not counted.
+        self.cut_round.fetch_add(1, SeqCst);
+        let lingering = self.lingering.load(SeqCst);
+        let running = self.in_flight().saturating_sub(lingering);
         self.cut.notify_waiters();
         u64::from(running)
     }

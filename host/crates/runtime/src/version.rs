@@ -179,7 +179,7 @@ impl Version {
     }
 
     /// Ends every call that is in flight: where no head was sent the caller gets [`CallError::Cut`], otherwise the body breaks
-    /// off. Returns how many there were. Later calls run as before.
+    /// off. Returns how many callers lose by it: those whose reply is not whole. Later calls run as before.
     pub fn cut(&self) -> u64 {
         self.serving.cut()
     }

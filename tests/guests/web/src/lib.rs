@@ -90,6 +90,11 @@ fn answer(target: &Target, exchange: Exchange) -> io::Result<()> {
             body.wait_at_most(Duration::from_millis(20));
             faults::run_for_ever()
         }
+        "/linger" => {
+            exchange.text(200, "all of it\n")?;
+            faults::wait_for_ever()
+        }
+        "/leave-body" => exchange.begin(200).map(std::mem::forget),
         "/keep-request" => {
             let mut exchange = exchange;
             std::mem::forget(exchange.read_body()?);

@@ -223,3 +223,23 @@ async fn a_request_that_the_guest_keeps_goes_with_its_call() {
     .await;
     assert_eq!(answer(&version, "/count").await.1, "1");
 }
+
+#[tokio::test]
+async fn a_cut_takes_nothing_from_a_caller_who_has_all() {
+    let version = version(WEB, |_| {}).await;
+    let reply = get(&version, "/linger").await.unwrap();
+    assert_eq!(text(reply).await.unwrap(), "all of it\n");
+    assert_eq!(version.in_flight(), 1, "the guest works on");
+    assert_eq!(version.cut(), 0);
+    let arm = counted(&version).await;
+    assert_eq!((arm.requests, arm.failures, arm.cut), (1, 0, 0));
+}
+
+#[tokio::test]
+async fn a_guest_that_ends_in_one_go_with_its_body_open_has_not_answered() {
+    let version = version(WEB, |_| {}).await;
+    let error = get(&version, "/leave-body").await.unwrap_err();
+    assert!(matches!(error, CallError::NoAnswer(_)), "{error:?}");
+    assert_eq!(error.status(), 500);
+    assert_eq!(counted(&version).await.failures, 1);
+}
