@@ -91,3 +91,22 @@ async fn a_message_goes_to_the_version_that_serves_when_it_is_whole() {
     );
     assert_eq!(old.take_window().requests, 0);
 }
+
+#[tokio::test]
+async fn a_failure_is_told_of_the_version_that_failed() {
+    let old = tool(1, Limits::default()).await;
+    let rig = Rig::start(GatewaySettings::default(), vec![route("tool", &old)]).await;
+    let mut raw = rig.connect().await;
+    raw.send("POST /tool HTTP/1.1\r\nhost: t\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n")
+        .await;
+    assert_eq!(raw.head().await.status, 100);
+    let new = tool(2, Limits::default()).await;
+    rig.routes
+        .store(Arc::new(RoutingTable::build([route("tool", &new)])));
+    raw.send("trap").await;
+    let reply = raw.reply().await;
+    assert_eq!(
+        (reply.status, reply.header("x-caxton-version")),
+        (502, Some("2"))
+    );
+}
