@@ -90,7 +90,7 @@ impl Controller {
             Command::Finished { agent, result } => {
                 self.rewritten.insert(agent.clone());
                 let fields = serde_json::to_value(&result).unwrap_or_default();
-                self.tell_reload("finished", agent, result.id, fields);
+                self.tell_reload("finished", Some(agent), Some(result.id), fields);
             }
         }
     }
@@ -256,14 +256,8 @@ impl Controller {
             .as_object_mut()
             .and_then(|object| object.remove("kind"));
         let kind = kind.as_ref().and_then(|kind| kind.as_str());
-        let now = self.clock.now();
-        self.events.push(
-            now,
-            Some(notice.agent.clone()),
-            notice.reload,
-            kind.unwrap_or("notice"),
-            fields,
-        );
+        let agent = Some(notice.agent.clone());
+        self.tell_reload(kind.unwrap_or("notice"), agent, notice.reload, fields);
     }
 }
 

@@ -58,6 +58,15 @@ enum Done {
     },
 }
 
+/// An event that is told once what it is about is shown.
+struct Untold {
+    at: Moment,
+    agent: Option<AgentName>,
+    reload: Option<HotReloadId>,
+    kind: String,
+    fields: Value,
+}
+
 /// What the controller is made of.
 pub struct Parts {
     /// Brings agents up.
@@ -89,6 +98,7 @@ pub struct Controller {
     routes: Arc<ArcSwap<RoutingTable>>,
     published: Arc<ArcSwap<Published>>,
     events: Arc<EventLog>,
+    untold: Vec<Untold>,
     defaults: Arc<toml::Table>,
     tick: Duration,
     measured_until: Moment,
@@ -132,6 +142,7 @@ impl Controller {
             routes: parts.routes,
             published,
             events: parts.events,
+            untold: Vec::new(),
             defaults: Arc::new(parts.defaults),
             tick: parts.tick,
             agents: BTreeMap::new(),
@@ -176,7 +187,7 @@ impl Controller {
                     continue;
                 }
             }
-            self.publish();
+            self.show_and_tell();
         }
         self.tasks.shutdown().await;
         // Joins a thread: not on one that others' tasks wait for.
@@ -211,7 +222,7 @@ impl Controller {
         let taken: Result<Vec<Command>, OrderError> = self.fleet.order(now, &agent, order);
         self.changed.insert(agent);
         let answer = taken.map(|commands| self.execute_all(commands));
-        self.publish();
+        self.show_and_tell();
         // Whoever asked may have gone; the order stands.
         let _ = reply.send(answer);
     }
@@ -277,15 +288,39 @@ impl Controller {
         self.spawn(async move { Done::Event(work.await) })
     }
 
-    fn tell(&self, kind: &str, agent: Option<AgentName>, fields: Value) {
-        self.events
-            .push(self.clock.now(), agent, None, kind, fields);
+    fn tell(&mut self, kind: &str, agent: Option<AgentName>, fields: Value) {
+        self.tell_reload(kind, agent, None, fields);
     }
 
-    fn tell_reload(&self, kind: &str, agent: AgentName, reload: HotReloadId, fields: Value) {
-        let now = self.clock.now();
-        self.events
-            .push(now, Some(agent), Some(reload), kind, fields);
+    fn tell_reload(
+        &mut self,
+        kind: &str,
+        agent: Option<AgentName>,
+        reload: Option<HotReloadId>,
+        fields: Value,
+    ) {
+        self.untold.push(Untold {
+            at: self.clock.now(),
+            agent,
+            reload,
+            kind: kind.to_owned(),
+            fields,
+        });
+    }
+
+    /// Shows what changed, then tells of it: whoever hears of something finds it when they look.
+    fn show_and_tell(&mut self) {
+        self.publish();
+        for Untold {
+            at,
+            agent,
+            reload,
+            kind,
+            fields,
+        } in self.untold.drain(..)
+        {
+            self.events.push(at, agent, reload, &kind, fields);
+        }
     }
 
     /// Builds the routing table anew and stores it: from this store on new requests see it.
