@@ -5,6 +5,9 @@
 //! controller stores, [`admin`] shows what the controller published and passes operators' orders to it, [`cli`] is a
 //! client of the admin API.
 
+// The documentation of this crate is for those who work on it; nobody else builds on the host.
+#![allow(rustdoc::private_intra_doc_links)]
+
 pub mod admin;
 mod artifacts;
 pub mod cli;

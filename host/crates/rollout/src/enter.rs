@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use crate::agent::{Agent, MAX_HISTORY, Past};
+use crate::agent::Agent;
 use crate::endings::Aside;
 use crate::mint::Cx;
 use crate::moves::{Ended, Move};
 use crate::reload::{
     ARMED, Asking, Back, By, Checks, Judge, Progress, Pushed, Reload, Return, Streak,
 };
-use crate::versions::{Life, Record, described};
+use crate::versions::{Life, Record};
 use crate::{
-    Blame, Command, Content, Evidence, Happened, HotReloadId, HotReloadResult, HotReloadStatus,
-    Identity, Moment, Outcome, Plan, PolicyMode, Settings, Strategy, VersionNumber,
+    Blame, Command, Content, Evidence, Happened, HotReloadId, HotReloadStatus, Identity, Moment,
+    Outcome, PolicyMode, Settings, Strategy, VersionNumber,
 };
 
 /// Where a move leads.
@@ -404,107 +404,10 @@ impl Agent {
         };
         cx.tell(Some(id), told);
     }
-
-    /// Writes the reload's result, in place of an earlier one of the same reload.
-    fn finish(
-        &mut self,
-        cx: &mut Cx<'_>,
-        status: HotReloadStatus,
-        outcome: Outcome,
-        reason: Option<String>,
-    ) {
-        let Some(reload) = self.reload.as_ref() else {
-            return;
-        };
-        let back = match &reload.progress {
-            Progress::Returning(back) if status == HotReloadStatus::RolledBack => Some(back),
-            _ => None,
-        };
-        let (from, to) = match back {
-            Some(back) => (Some(back.bad), Some(back.target)),
-            None => (reload.stable, Some(reload.number)),
-        };
-        let (rollback_reason, error) = if back.is_some() {
-            (reason, None)
-        } else {
-            (None, reason)
-        };
-        let result = HotReloadResult {
-            id: reload.id,
-            status,
-            strategy: reload.strategy(),
-            from,
-            to,
-            started_at: reload.started,
-            completed_at: cx.now,
-            rollback_reason,
-            error,
-            evidence: reload.evidence,
-            metrics: reload.metrics(),
-            state: None,
-            lost_requests: reload.lost,
-        };
-        let version = described(reload.number, &reload.content);
-        self.history.retain(|past| past.result.id != result.id);
-        self.history.push_front(Past {
-            result: result.clone(),
-            version,
-            outcome,
-        });
-        self.history.truncate(MAX_HISTORY);
-        cx.command(Command::Finished {
-            agent: self.name.clone(),
-            result,
-        });
-    }
-
-    /// Changes a result that was already given out.
-    pub(crate) fn amend(
-        &mut self,
-        cx: &mut Cx<'_>,
-        id: HotReloadId,
-        change: impl FnOnce(&mut HotReloadResult),
-    ) {
-        if let Some(past) = self.history.iter_mut().find(|past| past.result.id == id) {
-            change(&mut past.result);
-            let result = past.result.clone();
-            cx.command(Command::Finished {
-                agent: self.name.clone(),
-                result,
-            });
-        }
-    }
-
-    /// The reload that brought in the permanent version, as it was when it completed.
-    fn reopened(&self, cx: &mut Cx<'_>) -> Option<Reload> {
-        let number = self.permanent?;
-        let record = self.versions.records.get(&number)?;
-        let settings = self.wanted.as_ref().map(|wanted| wanted.settings.clone());
-        let settings = settings.unwrap_or_default();
-        let mut reload = Reload::new(cx, record.reload, number, record.content, settings);
-        reload.progress = Progress::Settled(HotReloadStatus::Completed);
-        let past = self
-            .history
-            .iter()
-            .find(|past| past.result.id == record.reload);
-        if let Some(Past { result, .. }) = past {
-            reload.progress = Progress::Settled(result.status);
-            reload.stable = result.from;
-            reload.started = result.started_at;
-            reload.evidence = result.evidence;
-            reload.lost = result.lost_requests;
-            reload.earlier = Some(result.metrics.clone());
-            reload.plan = Some(Plan {
-                strategy: result.strategy,
-                ..reload.configured()
-            });
-        }
-        Some(reload)
-    }
 }
 
 impl Reload {
-    fn new(
+    pub(crate) fn new(
         cx: &mut Cx<'_>,
         id: HotReloadId,
         number: VersionNumber,

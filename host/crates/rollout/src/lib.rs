@@ -34,6 +34,7 @@ mod orders;
 mod policy;
 mod reload;
 mod result;
+mod results;
 mod series;
 mod settings;
 mod show;
