@@ -293,4 +293,20 @@ mod tests {
         ];
         assert_eq!(merge_custom(&a, &b), expected);
     }
+
+    #[test]
+    fn a_merge_makes_no_pair_of_versions_that_had_no_traffic_together() {
+        let mut series = Series::default();
+        let mut paired = window(0, 100, 30);
+        paired.stable = Some(Arm {
+            requests: 30,
+            ..Arm::default()
+        });
+        series.push(paired.clone());
+        for second in 1..=MAX_WINDOWS as u64 + 5 {
+            series.push(window(second, 100, 30));
+        }
+        assert_eq!(series.windows().len(), MAX_WINDOWS);
+        assert_eq!(series.windows().first(), Some(&paired));
+    }
 }
