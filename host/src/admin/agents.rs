@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use caxton_rollout::{AgentName, HotReloadResult, Order, VersionNumber};
+use caxton_rollout::{AgentName, HotReloadResult, Order, StateChoice, VersionNumber};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +56,19 @@ pub(super) struct Taken {
 #[serde(deny_unknown_fields, default)]
 struct RollbackBody {
     to: Option<u64>,
+    state: StateChoice,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct AbortBody {
+    state: StateChoice,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SplitBody {
+    percent: Option<u8>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -89,13 +102,23 @@ fn read_order(order: &str, body: &[u8]) -> Result<Order, ApiError> {
     match order {
         "pause" => without(Order::Pause),
         "resume" => without(Order::Resume),
-        "abort" => without(Order::Abort),
+        "abort" => read_body(body).map(|AbortBody { state }| Order::Abort { state }),
         "retry" => without(Order::Retry),
         "promote" => read_body(body).map(|PromoteBody { now }| Order::Promote { now }),
         "rollback" => {
-            let RollbackBody { to } = read_body(body)?;
+            let RollbackBody { to, state } = read_body(body)?;
             let to = to.map(version_number).transpose()?;
-            Ok(Order::Rollback { to })
+            Ok(Order::Rollback { to, state })
+        }
+        "set-split" => {
+            let SplitBody { percent } = read_body(body)?;
+            let share = percent.filter(|percent| (1..=99).contains(percent));
+            let percent = share.ok_or_else(|| {
+                ApiError::unprocessable(
+                    "the body: `percent` goes from 1 to 99; `promote` gives a version all traffic, and `abort` none",
+                )
+            })?;
+            Ok(Order::SetSplit { percent })
         }
         _ => Err(ApiError::not_found()),
     }

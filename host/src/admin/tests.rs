@@ -131,14 +131,14 @@ fn answer(agent: &AgentName, order: Order) -> Result<(), OrderError> {
                 doing: "baking",
             })
         }
-        Order::Rollback { to: Some(number) } if number.get() == 9 => {
-            Err(OrderError::VersionNotFound {
-                agent,
-                number,
-                kept: Vec::new(),
-            })
-        }
-        Order::Abort => Err(OrderError::AgentNotFound { agent }),
+        Order::Rollback {
+            to: Some(number), ..
+        } if number.get() == 9 => Err(OrderError::VersionNotFound {
+            agent,
+            number,
+            kept: Vec::new(),
+        }),
+        Order::Abort { .. } => Err(OrderError::AgentNotFound { agent }),
         _ => Ok(()),
     }
 }

@@ -65,7 +65,11 @@ impl Controller {
                 ticket,
                 number,
             } => self.check_health(agent, ticket, number),
-            Command::Route { agent, serving } => self.route(&agent, serving),
+            Command::Route { agent, traffic } => {
+                self.route(&agent, traffic.map(|traffic| traffic.serving));
+            }
+            // The core asks for it only where an agent keeps state, and none is taken for one that does.
+            Command::HandOver { .. } => {}
             Command::Drain {
                 agent,
                 ticket,

@@ -46,6 +46,7 @@ fn measures(entry: &mut Agent) -> Vec<Measure> {
                 number: *number,
                 callers: live.callers.0,
                 failing_callers: live.callers.1,
+                mirrored: None,
                 arm,
             }
         })

@@ -7,10 +7,10 @@ pub(crate) fn short(command: &Command) -> Option<String> {
     Some(match command {
         Command::Prepare { number, .. } => format!("prepare {number}"),
         Command::Route {
-            serving: Some(number),
+            traffic: Some(traffic),
             ..
-        } => format!("route to {number}"),
-        Command::Route { serving: None, .. } => "route to none".to_owned(),
+        } => format!("route to {}", traffic.serving),
+        Command::Route { traffic: None, .. } => "route to none".to_owned(),
         Command::Drain { number, .. } => format!("drain {number}"),
         Command::Cut { number, .. } => format!("cut {number}"),
         Command::Unload { number, .. } => format!("unload {number}"),

@@ -7,8 +7,8 @@ use std::time::Duration;
 use caxton_rollout::{
     AgentName, Arm, Blame, Content, Digest, Event, Explanation, Fault, FaultKind, HealthOutcome,
     HealthSettings, Identity, Measure, Moment, OnInconclusive, OnUnproven, Order, Plan, PolicyMode,
-    PolicyRef, ReloadSettings, RollbackAnswer, RollbackSettings, Settings, Step, Strategy,
-    StrategyAnswer, Ticket, Verdict, VersionNumber,
+    PolicyRef, ReloadSettings, RollbackAnswer, RollbackSettings, Settings, StateChoice, Step,
+    Strategy, StrategyAnswer, Ticket, Verdict, VersionNumber,
 };
 
 use crate::rng::Rng;
@@ -191,9 +191,17 @@ impl Simulation {
             Order::Resume,
             Order::Promote { now: false },
             Order::Promote { now: true },
-            Order::Abort,
-            Order::Rollback { to: None },
-            Order::Rollback { to },
+            Order::Abort {
+                state: StateChoice::Carry,
+            },
+            Order::Rollback {
+                to: None,
+                state: StateChoice::Carry,
+            },
+            Order::Rollback {
+                to,
+                state: StateChoice::Carry,
+            },
             Order::Retry,
             Order::Retry,
         ];
@@ -314,6 +322,7 @@ impl Simulation {
                 arm,
                 callers: requests,
                 failing_callers: failures,
+                mirrored: None,
             }
         });
         let versions = versions.collect();

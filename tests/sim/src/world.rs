@@ -302,7 +302,10 @@ impl World {
                 self.is_up(&agent, number)?;
                 self.ask(agent, ticket, Asks::Health(number))
             }
-            Command::Route { agent, serving } => self.route(&agent, serving),
+            Command::Route { agent, traffic } => {
+                self.route(&agent, traffic.map(|traffic| traffic.serving))
+            }
+            Command::HandOver { agent, .. } => broken(format!("{agent}: nobody asked for state")),
             Command::Drain {
                 agent,
                 ticket,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use crate::{
     AgentName, Context, HotReloadId, HotReloadResult, Identity, Notice, Plan, PolicyMode,
     ReloadMetrics, Ticket, VersionNumber, Window,
@@ -67,12 +69,31 @@ pub enum Command {
         /// The version.
         number: VersionNumber,
     },
-    /// New requests go to this version from now on; to none: they are answered "stopped". One store, no waiting.
+    /// New requests go this way from now on; with none they are answered "stopped". One store, no waiting.
+    ///
+    /// It opens the gate that [`Command::HandOver`] closed: those who wait there go this way, too, first come first served.
     Route {
         /// The agent.
         agent: AgentName,
         /// Who serves.
-        serving: Option<VersionNumber>,
+        traffic: Option<Traffic>,
+    },
+    /// Put state into a version of a stateful agent. Answer: `HandedOver`.
+    ///
+    /// With [`StateSource::Live`] new requests wait at the agent's gate from now on, until the next [`Command::Route`] of the
+    /// agent, whatever the answer is. An error leaves `from` and its instance as they were, ready to be routed to again; only a
+    /// cut ends its instance.
+    HandOver {
+        /// The agent.
+        agent: AgentName,
+        /// For the answer.
+        ticket: Ticket,
+        /// The version that gets the state: ready, and not routed to.
+        to: VersionNumber,
+        /// Where the state comes from.
+        source: StateSource,
+        /// For all of it: waiting, `save`, `load`.
+        timeout: Duration,
     },
     /// Say when nothing is in flight on this version any more; cut nothing. Answer: `Drained`.
     ///
@@ -145,6 +166,57 @@ pub enum Command {
     },
 }
 
+/// Who gets an agent's new requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traffic {
+    /// Gets whatever no share takes away.
+    pub serving: VersionNumber,
+    /// Another version that answers a share of the requests. Never for a stateful agent.
+    pub split: Option<Split>,
+    /// Another version that gets copies, and whose answers no caller sees.
+    pub listener: Option<VersionNumber>,
+}
+
+impl Traffic {
+    /// Everything goes to one version.
+    #[must_use]
+    pub fn all_to(serving: VersionNumber) -> Self {
+        Self {
+            serving,
+            split: None,
+            listener: None,
+        }
+    }
+}
+
+/// A share of an agent's new requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Split {
+    /// Who gets it.
+    pub candidate: VersionNumber,
+    /// Per cent, 1 to 99.
+    pub percent: u8,
+}
+
+/// Where a version's state comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StateSource {
+    /// From the version that serves: `save` on it once it has no call in flight, `load` on the other.
+    Live {
+        /// Who is saved.
+        from: VersionNumber,
+        /// How long its calls may take to end.
+        wait: Duration,
+        /// What happens to those that take longer: they are ended, the instance with them, and its last checkpoint takes the place
+        /// of a `save`; or nothing is cut and the hand-over fails.
+        cut: bool,
+    },
+    /// What the version itself saved last; where its instance is still as it was at that `save`, that instance.
+    Snapshot,
+    /// Nowhere: a new instance that begins empty.
+    Fresh,
+}
+
 /// Whom to ask, with what they need for it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicyCall {
@@ -169,6 +241,7 @@ impl Command {
             | Self::Plan { agent, .. }
             | Self::CheckHealth { agent, .. }
             | Self::Route { agent, .. }
+            | Self::HandOver { agent, .. }
             | Self::Drain { agent, .. }
             | Self::Cut { agent, .. }
             | Self::Judge { agent, .. }

@@ -12,7 +12,7 @@ use crate::reload::{
 use crate::versions::{Life, Record};
 use crate::{
     Blame, Command, Content, Evidence, Happened, HotReloadId, HotReloadStatus, Identity, Moment,
-    Outcome, PolicyMode, Settings, Strategy, VersionNumber,
+    Outcome, PolicyMode, Settings, Strategy, Traffic, VersionNumber,
 };
 
 /// Where a move leads.
@@ -190,7 +190,8 @@ impl Agent {
             self.versions.serves(number);
         }
         let agent = self.name.clone();
-        cx.command(Command::Route { agent, serving: to });
+        let traffic = to.map(Traffic::all_to);
+        cx.command(Command::Route { agent, traffic });
         cx.tell(cause, Happened::Swapped { from, to });
         from
     }

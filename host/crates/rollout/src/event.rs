@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::{
     AgentName, Arm, Fault, HealthSettings, Identity, Moment, Plan, ReloadSettings, RollbackAnswer,
     RollbackSettings, StrategyAnswer, VersionNumber,
@@ -96,6 +98,15 @@ pub enum Event {
         /// How many running calls were ended.
         calls: u64,
     },
+    /// Answer to [`crate::Command::HandOver`]: the version has the state, or why it has not.
+    HandedOver {
+        /// The agent.
+        agent: AgentName,
+        /// From the command.
+        ticket: Ticket,
+        /// What the version begins with.
+        result: Result<HandedOver, HandOverError>,
+    },
     /// What was counted since the last one: once per host tick for each agent that has a version that serves or drains.
     Measured {
         /// The agent.
@@ -144,6 +155,7 @@ impl Event {
             | Self::Health { agent, .. }
             | Self::Drained { agent, .. }
             | Self::Cut { agent, .. }
+            | Self::HandedOver { agent, .. }
             | Self::Measured { agent, .. }
             | Self::Judged { agent, .. }
             | Self::Monitored { agent, .. } => Some(agent),
@@ -186,6 +198,66 @@ pub struct Measure {
     pub callers: u64,
     /// Of those, keys with at least one failure.
     pub failing_callers: u64,
+    /// What it made of copies, while it listens.
+    pub mirrored: Option<Mirrored>,
+}
+
+/// What a listener made of copies in one interval.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Mirrored {
+    /// As for real requests, in columns of its own.
+    pub arm: Arm,
+    /// Copies that it answered differently from the version that serves.
+    pub mismatches: u64,
+    /// Requests of which it got no copy: it was full, or the body was too large.
+    pub skipped: u64,
+}
+
+/// What a version's state is after a hand-over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HandedOver {
+    /// Where it came from.
+    pub state_from: StateFrom,
+    /// How many calls were ended for it.
+    pub cut: u64,
+}
+
+/// Where the state that a version began with came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StateFrom {
+    /// A `save` of the version before it, with all calls that it had answered.
+    Live,
+    /// A checkpoint: calls that were answered after it are gone.
+    Checkpoint,
+    /// What was saved at an earlier time, by choice: calls that were answered after it are gone.
+    Snapshot,
+    /// There was none: it began empty.
+    None,
+}
+
+/// Why state was not handed over. The version that served can serve on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct HandOverError {
+    /// At which step.
+    pub step: HandOverStep,
+    /// What is wrong, and what to do.
+    pub message: String,
+    /// How many calls were ended before it failed.
+    pub cut: u64,
+}
+
+/// The steps of a hand-over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HandOverStep {
+    /// Calls did not end in time.
+    Drain,
+    /// The old version did not save.
+    Save,
+    /// The new version did not load.
+    Load,
 }
 
 /// How a health check ended.

@@ -43,12 +43,15 @@ mod ticks;
 mod versions;
 mod view;
 
-pub use command::{Command, PolicyCall};
-pub use event::{Content, Event, HealthOutcome, Measure, Settings, Ticket};
+pub use command::{Command, PolicyCall, Split, StateSource, Traffic};
+pub use event::{
+    Content, Event, HandOverError, HandOverStep, HandedOver, HealthOutcome, Measure, Mirrored,
+    Settings, StateFrom, Ticket,
+};
 pub use fleet::{Fleet, FleetSettings};
 pub use judge::{Judgement, combine};
 pub use notice::{Happened, Notice};
-pub use order::{Order, OrderError};
+pub use order::{Order, OrderError, StateChoice};
 pub use result::{Evidence, HotReloadResult};
 pub use series::MAX_WINDOWS;
 pub use status::HotReloadStatus;
@@ -66,6 +69,6 @@ pub use policy::{
     RollbackAnswer, Stage, Step, StrategyAnswer, Verdict, Version,
 };
 pub use settings::{
-    HealthSettings, OnInconclusive, OnUnproven, PolicyMode, PolicyRef, ReloadSettings,
-    RollbackSettings, Strategy,
+    HealthSettings, MirrorRequests, MirrorSettings, OnInconclusive, OnUnproven, PolicyMode,
+    PolicyRef, ReloadSettings, RollbackSettings, Strategy,
 };

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{AgentName, HotReloadId, VersionNumber};
 
 /// An operator's order.
@@ -17,11 +19,21 @@ pub enum Order {
         now: bool,
     },
     /// End the reload; what was permanent serves.
-    Abort,
+    Abort {
+        /// What state it serves with.
+        state: StateChoice,
+    },
     /// Go back.
     Rollback {
         /// To this kept version; none: during a reload the permanent one, afterwards the one before it.
         to: Option<VersionNumber>,
+        /// What state it serves with.
+        state: StateChoice,
+    },
+    /// Give the candidate this share until told otherwise.
+    SetSplit {
+        /// Per cent, 1 to 99.
+        percent: u8,
     },
     /// Let the wanted version try again although it was quarantined or set aside.
     Retry,
@@ -34,11 +46,38 @@ impl fmt::Display for Order {
             Self::Resume => f.write_str("resume"),
             Self::Promote { now: false } => f.write_str("promote"),
             Self::Promote { now: true } => f.write_str("promote --now"),
-            Self::Abort => f.write_str("abort"),
-            Self::Rollback { to: None } => f.write_str("rollback"),
-            Self::Rollback { to: Some(number) } => write!(f, "rollback --to {number}"),
+            Self::Abort { state } => write!(f, "abort{state}"),
+            Self::Rollback { to: None, state } => write!(f, "rollback{state}"),
+            Self::Rollback {
+                to: Some(number),
+                state,
+            } => write!(f, "rollback --to {number}{state}"),
+            Self::SetSplit { percent } => write!(f, "set-split {percent}"),
             Self::Retry => f.write_str("retry"),
         }
+    }
+}
+
+/// What state an operator's way back brings. Without meaning for agents that keep none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StateChoice {
+    /// That of the version which serves: `save` there, `load` on the target. Where the target refuses, nothing changes.
+    #[default]
+    Carry,
+    /// What the target itself had saved last.
+    Snapshot,
+    /// None: the target begins empty.
+    Fresh,
+}
+
+impl fmt::Display for StateChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Carry => "",
+            Self::Snapshot => " --state snapshot",
+            Self::Fresh => " --state fresh",
+        })
     }
 }
 

@@ -13,8 +13,9 @@ impl Agent {
             Order::Pause => self.pause(order),
             Order::Resume => self.resume(order),
             Order::Promote { now } => self.promote(cx.now, order, now),
-            Order::Abort => self.abort(order),
-            Order::Rollback { to } => self.rollback(order, to),
+            Order::Abort { .. } => self.abort(order),
+            Order::Rollback { to, .. } => self.rollback(order, to),
+            Order::SetSplit { .. } => Err(self.nothing(order, "no reload splits traffic")),
             Order::Retry => self.retry(order),
         }?;
         self.pass_time(cx);

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Stage;
+
 /// How a new version comes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -54,6 +56,20 @@ pub struct ReloadSettings {
     pub policy: String,
     /// Its settings, a JSON object.
     pub policy_settings: String,
+    /// Per cent for the candidate where traffic-splitting is not progressive, 1 to 99.
+    pub split: u8,
+    /// Whether traffic-splitting goes in stages, or stays at `split` until an operator acts.
+    pub progressive: bool,
+    /// The stages of progressive traffic-splitting, rising; never empty.
+    pub stages: Vec<Stage>,
+    /// What `parallel` copies, and for how long.
+    pub mirror: MirrorSettings,
+    /// Whether state moves from version to version, where there is any.
+    pub preserve_state: bool,
+    /// How long a stateful agent's requests may wait at the gate: draining, `save` and `load` have to fit into it.
+    pub gate_timeout: Duration,
+    /// With `immediate`, how long the running call of a stateful agent may take to end before it is cut.
+    pub immediate_grace: Duration,
     /// How long the old version may finish what it has after a swap.
     pub drain_timeout: Duration,
     /// How long health checks must pass before any traffic.
@@ -78,6 +94,13 @@ impl Default for ReloadSettings {
             strategy: Strategy::Graceful,
             policy: "standard".to_owned(),
             policy_settings: "{}".to_owned(),
+            split: 10,
+            progressive: true,
+            stages: DEFAULT_SHARES.map(Stage::of).to_vec(),
+            mirror: MirrorSettings::default(),
+            preserve_state: true,
+            gate_timeout: Duration::from_secs(30),
+            immediate_grace: Duration::from_secs(1),
             drain_timeout: Duration::from_secs(60),
             warm_up: None,
             bake: Duration::from_secs(5 * 60),
@@ -87,6 +110,57 @@ impl Default for ReloadSettings {
             on_unproven: OnUnproven::default(),
         }
     }
+}
+
+/// Shares of progressive traffic-splitting where none are written; after the last comes all traffic.
+const DEFAULT_SHARES: [u8; 5] = [5, 10, 25, 50, 75];
+
+/// How long a stage lasts at least where nothing is written.
+const STAGE_LASTS: Duration = Duration::from_secs(30);
+
+impl Stage {
+    /// A stage with this share, as long as stages are unless something else is written.
+    #[must_use]
+    pub fn of(split: u8) -> Self {
+        Self {
+            split,
+            at_least: STAGE_LASTS,
+            at_least_requests: 0,
+            needs_operator: false,
+        }
+    }
+}
+
+/// `mirror` in the `[reload]` table as it is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MirrorSettings {
+    /// Which requests are copied.
+    pub requests: MirrorRequests,
+    /// How long the candidate listens at least.
+    pub at_least: Duration,
+    /// How many copies it has answered at least.
+    pub at_least_requests: u64,
+}
+
+impl Default for MirrorSettings {
+    fn default() -> Self {
+        Self {
+            requests: MirrorRequests::default(),
+            at_least: Duration::from_secs(60),
+            at_least_requests: 25,
+        }
+    }
+}
+
+/// Which requests `parallel` copies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MirrorRequests {
+    /// Those that change nothing by their method: GET, HEAD, OPTIONS.
+    #[default]
+    Safe,
+    /// All of them, messages to handlers among them.
+    All,
 }
 
 /// Whether a policy's verdicts count.

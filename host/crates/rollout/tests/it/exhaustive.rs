@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use caxton_rollout::{Blame, FaultKind, Order, Verdict};
+use caxton_rollout::{Blame, FaultKind, Order, StateChoice, Verdict};
 
 use crate::stage::{Stage, fault};
 
@@ -28,8 +28,13 @@ const ALPHABET: [Letter; 12] = [
     Letter::Answer(false),
     Letter::Lose,
     Letter::Seconds(7),
-    Letter::Order(Order::Rollback { to: None }),
-    Letter::Order(Order::Abort),
+    Letter::Order(Order::Rollback {
+        to: None,
+        state: StateChoice::Carry,
+    }),
+    Letter::Order(Order::Abort {
+        state: StateChoice::Carry,
+    }),
     Letter::Order(Order::Promote { now: true }),
     Letter::Order(Order::Retry),
 ];

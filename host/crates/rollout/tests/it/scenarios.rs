@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use caxton_rollout::{
     AgentName, Blame, Event, Evidence, FaultKind, HealthOutcome, HotReloadStatus, OnUnproven,
-    Order, OrderError, PolicyMode, PolicyRef, Strategy, Verdict, VersionNumber,
+    Order, OrderError, PolicyMode, PolicyRef, StateChoice, Strategy, Verdict, VersionNumber,
 };
 use expect_test::{Expect, expect};
 
@@ -578,6 +578,7 @@ fn a_rollback_after_completion_reaches_a_version_that_was_unloaded() {
     stage.world.decisions.clear();
     let unknown = stage.order(Order::Rollback {
         to: Some(number(9)),
+        state: StateChoice::Carry,
     });
     assert!(
         matches!(unknown, Err(OrderError::VersionNotFound { .. })),
@@ -586,6 +587,7 @@ fn a_rollback_after_completion_reaches_a_version_that_was_unloaded() {
     stage
         .order(Order::Rollback {
             to: Some(number(1)),
+            state: StateChoice::Carry,
         })
         .unwrap();
     check(
@@ -607,7 +609,10 @@ fn a_rollback_after_completion_reaches_a_version_that_was_unloaded() {
         stage.view().diverged.as_deref(),
         Some("an operator rolled it back")
     );
-    let nothing = stage.order(Order::Rollback { to: None });
+    let nothing = stage.order(Order::Rollback {
+        to: None,
+        state: StateChoice::Carry,
+    });
     assert!(
         matches!(nothing, Err(OrderError::NothingToDo { .. })),
         "2 came after 1: {nothing:?}"
@@ -622,13 +627,23 @@ fn a_rollback_that_cannot_be_prepared_leaves_the_present_version() {
     stage.pass(2);
     stage.sleep(2_000);
     stage.answers.prepare = Err("the disk is gone");
-    stage.order(Order::Rollback { to: None }).unwrap();
+    stage
+        .order(Order::Rollback {
+            to: None,
+            state: StateChoice::Carry,
+        })
+        .unwrap();
     assert_eq!(
         (last_status(&stage), stage.view().serving),
         (HotReloadStatus::Failed, Some(number(2)))
     );
     stage.answers.prepare = Ok(());
-    stage.order(Order::Rollback { to: None }).unwrap();
+    stage
+        .order(Order::Rollback {
+            to: None,
+            state: StateChoice::Carry,
+        })
+        .unwrap();
     assert_eq!(
         (last_status(&stage), stage.view().serving),
         (HotReloadStatus::RolledBack, Some(number(1)))
@@ -660,7 +675,11 @@ fn a_pause_stops_the_swap_and_nothing_else() {
 fn an_abort_takes_traffic_back() {
     let mut stage = Stage::serving();
     stage.drop_file(2);
-    stage.order(Order::Abort).unwrap();
+    stage
+        .order(Order::Abort {
+            state: StateChoice::Carry,
+        })
+        .unwrap();
     assert_eq!(
         (last_status(&stage), stage.view().serving),
         (HotReloadStatus::Cancelled, Some(number(1)))

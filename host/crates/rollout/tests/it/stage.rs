@@ -156,6 +156,7 @@ impl Stage {
             arm,
             callers: 0,
             failing_callers: 0,
+            mirrored: None,
         };
         let agent = self.agent.clone();
         self.tell(Event::Measured {
