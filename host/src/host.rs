@@ -125,6 +125,8 @@ impl Host {
             Runtime::new(runtime_options()).map_err(|e| StartError::Runtime(e.to_string()))?;
         let policy_runtime = PolicyRuntime::new(PolicyLimits::default())
             .map_err(|e| StartError::Runtime(e.to_string()))?;
+        let agents_dir = std::path::absolute(&config.agents)
+            .map_err(|problem| data_error(&config.agents, problem))?;
         let watcher = Watcher::start(&config.agents, watch_options(&config))?;
         let routes = Arc::new(ArcSwap::from_pointee(RoutingTable::default()));
         let events = Arc::new(EventLog::new());
@@ -141,6 +143,8 @@ impl Host {
                 seed: random_seed().map_err(|problem| data_error(&config.data_dir, problem))?,
             },
             clock,
+            agents_dir,
+            data_dir: config.data_dir.clone(),
         });
 
         let stop = CancellationToken::new();
@@ -303,7 +307,7 @@ fn lock(data_dir: &Path) -> Result<File, StartError> {
 }
 
 /// For the host's user alone: the admin token will stand in it.
-fn make_private(folder: &Path) -> std::io::Result<()> {
+pub(crate) fn make_private(folder: &Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

@@ -3,9 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
-use caxton_rollout::{AgentName, AgentState, AgentView, Attention, HotReloadResult};
+use caxton_rollout::{
+    AgentName, AgentState, AgentView, Attention, HotReloadResult, VersionNumber,
+};
 use caxton_runtime::Version;
 use serde::Serialize;
+use serde::ser::SerializeMap;
+
+use crate::gate::Gate;
 
 /// Everything that can be asked about the agents and the directory.
 #[derive(Debug, Clone, Default)]
@@ -22,27 +27,91 @@ pub struct AgentStatus {
     /// What the core knows.
     #[serde(flatten)]
     pub view: AgentView,
-    /// Calls that are running now, on all versions.
-    #[serde(rename = "in_flight", serialize_with = "in_flight")]
-    pub live: Vec<LiveVersion>,
+    /// Its versions as they run, and its gate.
+    #[serde(flatten)]
+    pub live: Live,
     /// How reloads ended, newest first.
     #[serde(skip)]
     pub history: Arc<[HotReloadResult]>,
 }
 
-/// A version whose running calls can be counted as long as it lives.
-#[derive(Clone)]
-pub struct LiveVersion(Weak<Version>);
+/// What runs of an agent; what changes by the moment is read when it is shown.
+#[derive(Debug, Clone, Default)]
+pub struct Live {
+    /// Versions that are up.
+    pub versions: Vec<LiveVersion>,
+    /// Of agents that keep state.
+    pub gate: Option<Arc<Gate>>,
+}
 
-impl LiveVersion {
-    pub(crate) fn new(version: &Arc<Version>) -> Self {
-        Self(Arc::downgrade(version))
+/// A version that is up, for as long as it lives.
+#[derive(Debug, Clone)]
+pub struct LiveVersion {
+    pub(crate) number: VersionNumber,
+    pub(crate) version: Weak<Version>,
+    pub(crate) listening: bool,
+    pub(crate) rates: Rates,
+}
+
+/// What a version did in the last full interval.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Rates {
+    /// Finished calls that it answers for.
+    pub requests_per_second: f64,
+    /// Of those, its own fault.
+    pub failures_per_second: f64,
+    /// Half of them took at most so long; none where there were none.
+    pub p50_ms: Option<f64>,
+    /// All but one in a hundred took at most so long.
+    pub p99_ms: Option<f64>,
+}
+
+/// A live version at one moment.
+#[derive(Serialize)]
+struct LiveView {
+    number: VersionNumber,
+    in_flight: u32,
+    stateful: bool,
+    listening: bool,
+    #[serde(flatten)]
+    rates: Rates,
+}
+
+#[derive(Serialize)]
+struct GateView {
+    closed: bool,
+    waiting: usize,
+}
+
+impl Live {
+    fn in_flight(&self) -> u64 {
+        let living = self.versions.iter().filter_map(|live| live.version.upgrade());
+        living.map(|version| u64::from(version.in_flight())).sum()
     }
 }
 
-impl std::fmt::Debug for LiveVersion {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("LiveVersion")
+impl Serialize for Live {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let view = |live: &LiveVersion| {
+            let version = live.version.upgrade()?;
+            Some(LiveView {
+                number: live.number,
+                in_flight: version.in_flight(),
+                stateful: version.is_stateful(),
+                listening: live.listening,
+                rates: live.rates,
+            })
+        };
+        let versions: Vec<LiveView> = self.versions.iter().filter_map(view).collect();
+        let gate = self.gate.as_ref().map(|gate| GateView {
+            closed: gate.is_closed(),
+            waiting: gate.waiting(),
+        });
+        let mut map = to.serialize_map(Some(3))?;
+        map.serialize_entry("in_flight", &self.in_flight())?;
+        map.serialize_entry("live", &versions)?;
+        map.serialize_entry("gate", &gate)?;
+        map.end()
     }
 }
 
@@ -50,7 +119,7 @@ impl AgentStatus {
     /// Calls that are running now, on all versions of the agent.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
-        count(&self.live)
+        self.live.in_flight()
     }
 
     /// An agent that the core never heard of, because no file of its name was ever accepted.
@@ -73,20 +142,9 @@ impl AgentStatus {
                 kept: Vec::new(),
                 verdicts: Vec::new(),
             },
-            live: Vec::new(),
+            live: Live::default(),
             history: Arc::new([]),
         }
     }
 }
 
-fn count(live: &[LiveVersion]) -> u64 {
-    live.iter()
-        .filter_map(|version| version.0.upgrade())
-        .map(|version| u64::from(version.in_flight()))
-        .sum()
-}
-
-#[expect(clippy::ptr_arg, reason = "serde hands over the field by reference")]
-fn in_flight<S: serde::Serializer>(live: &Vec<LiveVersion>, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_u64(count(live))
-}

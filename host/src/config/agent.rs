@@ -1,19 +1,28 @@
 //! What an agent's configuration means.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use caxton_rollout::{
-    Digest, HealthSettings, PolicyMode, PolicyRef, ReloadSettings, RollbackSettings, Strategy,
+    Digest, HealthSettings, MirrorSettings, PolicyMode, PolicyRef, ReloadSettings,
+    RollbackSettings, Stage,
 };
 use caxton_runtime::{Instances, Limits};
+use http::HeaderName;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::{ConfigError, written};
-use crate::routes::{RouteHost, RoutePath, RouteSyntaxError};
+use crate::routes::{Affinity, RouteHost, RoutePath, RouteSyntaxError};
 
 /// Requests that a reused instance takes before it is replaced, unless said otherwise.
 const REUSE: u32 = 128;
+/// Between two checkpoints unless said otherwise.
+const CHECKPOINT: Duration = Duration::from_secs(10);
+/// Bytes of a snapshot unless said otherwise.
+const STATE_SIZE: u64 = 64 << 20;
+/// The contract between host and policies holds so many.
+const MAX_STAGES: usize = 32;
 /// More instances than this of one agent are more than the pool of all agents holds.
 const MAX_CONCURRENCY: u32 = 10_000;
 
@@ -26,8 +35,10 @@ pub struct AgentConfig {
     pub component: Option<Digest>,
     /// How a new version comes in.
     pub reload: ReloadSettings,
-    /// Whether state moves between versions; only `false` is served today for a component that exports state.
-    pub preserve_state: bool,
+    /// What the request path needs to know of `reload`, which the core does not.
+    pub traffic: TrafficConfig,
+    /// How state is kept, where the agent has any and it is preserved.
+    pub state: StateConfig,
     /// When to go back.
     pub rollback: RollbackSettings,
     /// How health is checked.
@@ -38,8 +49,32 @@ pub struct AgentConfig {
     pub limits: Limits,
     /// Environment variables that the agent sees.
     pub env: Vec<(String, String)>,
+    /// Directories that the agent sees, as written.
+    pub dirs: Vec<written::Dir>,
+    /// Origins that the agent may send requests to, as written.
+    pub outbound: Vec<String>,
+    /// Whether two versions of the agent may work side by side.
+    pub isolation: bool,
     /// What it claims beside its name.
     pub route: RouteConfig,
+}
+
+/// How requests are told apart and answers compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrafficConfig {
+    /// What tells callers apart.
+    pub affinity: Affinity,
+    /// Headers that may differ between two answers.
+    pub ignore_headers: Vec<HeaderName>,
+}
+
+/// The `[state]` table as it is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StateConfig {
+    /// How often a checkpoint is taken at most; none: never.
+    pub checkpoint: Option<Duration>,
+    /// Bytes of a snapshot.
+    pub max_size: u64,
 }
 
 /// What an agent claims beside `/NAME/`.
@@ -72,7 +107,11 @@ impl AgentConfig {
         Ok(Self {
             digest,
             component: written.component,
-            preserve_state: written.reload.preserve_state.unwrap_or(true),
+            traffic: traffic(file, &written.reload)?,
+            state: state(&written.state),
+            isolation: or(written.limits.isolation, true),
+            dirs: dirs(file, &written.grants)?,
+            outbound: written.grants.outbound.clone(),
             reload: reload(file, written.reload)?,
             rollback: rollback(file, written.rollback)?,
             health: HealthSettings {
@@ -112,12 +151,14 @@ fn version_digest(file: &str, written: &written::Agent) -> Result<Digest, Config
         grants: &'a written::Grants,
         instances: &'a written::Instances,
         limits: &'a written::Limits,
+        state: &'a written::State,
         route: &'a written::Route,
     }
     let runs_with = RunsWith {
         grants: &written.grants,
         instances: &written.instances,
         limits: &written.limits,
+        state: &written.state,
         route: &written.route,
     };
     let mut value = serde_json::to_value(&runs_with)
@@ -138,13 +179,26 @@ fn drop_nulls(value: &mut serde_json::Value) {
 
 fn reload(file: &str, written: written::Reload) -> Result<ReloadSettings, ConfigError> {
     let default = ReloadSettings::default();
-    let strategy = match written.strategy {
-        None => default.strategy,
-        Some(written::Strategy::Graceful) => Strategy::Graceful,
-        Some(written::Strategy::Immediate) => Strategy::Immediate,
+    let mirror = MirrorSettings {
+        requests: or(written.mirror.requests, default.mirror.requests),
+        at_least: or(written.mirror.at_least, default.mirror.at_least),
+        at_least_requests: or(
+            written.mirror.at_least_requests,
+            default.mirror.at_least_requests,
+        ),
     };
     Ok(ReloadSettings {
-        strategy,
+        strategy: or(written.strategy, default.strategy),
+        split: split(file, or(written.split, default.split))?,
+        progressive: or(written.progressive, default.progressive),
+        stages: match written.stages {
+            Some(stages) => stages_of(file, &stages)?,
+            None => default.stages,
+        },
+        mirror,
+        preserve_state: or(written.preserve_state, default.preserve_state),
+        gate_timeout: or(written.gate_timeout, default.gate_timeout),
+        immediate_grace: or(written.immediate_grace, default.immediate_grace),
         policy: or(written.policy, default.policy),
         policy_settings: json(file, "reload.policy_settings", written.policy_settings)?,
         drain_timeout: or(written.drain_timeout, default.drain_timeout),
@@ -155,6 +209,108 @@ fn reload(file: &str, written: written::Reload) -> Result<ReloadSettings, Config
         on_inconclusive: or(written.on_inconclusive, default.on_inconclusive),
         on_unproven: or(written.on_unproven, default.on_unproven),
     })
+}
+
+/// A share that leaves both versions something.
+fn split(file: &str, percent: u8) -> Result<u8, ConfigError> {
+    if (1..=99).contains(&percent) {
+        return Ok(percent);
+    }
+    Err(ConfigError::new(
+        file,
+        format!(
+            "`reload.split` is {percent}: it goes from 1 to 99 per cent, because at 0 nothing is tried and at 100 nothing is \
+             split; for all traffic at once write strategy = \"graceful\""
+        ),
+    ))
+}
+
+fn stages_of(file: &str, written: &[written::Stage]) -> Result<Vec<Stage>, ConfigError> {
+    let wrong = |why: String| Err(ConfigError::new(file, format!("`reload.stages`: {why}")));
+    if written.is_empty() || written.len() > MAX_STAGES {
+        return wrong(format!("write 1 to {MAX_STAGES} of them, or leave the key out"));
+    }
+    let mut before = 0;
+    for stage in written {
+        if !(1..=99).contains(&stage.split) || stage.split <= before {
+            return wrong(format!(
+                "a stage of {} % after {before} %: shares go from 1 to 99 and rise; the step to all traffic comes after the \
+                 last stage by itself",
+                stage.split
+            ));
+        }
+        before = stage.split;
+    }
+    let stage = |written: &written::Stage| Stage {
+        at_least: or(written.at_least, Stage::of(written.split).at_least),
+        at_least_requests: written.at_least_requests,
+        needs_operator: written.needs_operator,
+        ..Stage::of(written.split)
+    };
+    Ok(written.iter().map(stage).collect())
+}
+
+fn traffic(file: &str, written: &written::Reload) -> Result<TrafficConfig, ConfigError> {
+    let header = |key: &str, name: &str| {
+        name.parse::<HeaderName>().map_err(|_| {
+            ConfigError::new(
+                file,
+                format!("`reload.{key}`: {name:?} is no header's name"),
+            )
+        })
+    };
+    let affinity = match &written.affinity {
+        None => Affinity::default(),
+        Some(written::Affinity::Header(name)) => {
+            Affinity::Header(header("affinity.header", name)?)
+        }
+        Some(written::Affinity::Cookie(name)) if is_token(name) => Affinity::Cookie(name.clone()),
+        Some(written::Affinity::Cookie(name)) => {
+            return Err(ConfigError::new(
+                file,
+                format!("`reload.affinity.cookie`: {name:?} is no cookie's name"),
+            ));
+        }
+    };
+    let ignored = written.mirror.ignore_headers.iter();
+    Ok(TrafficConfig {
+        affinity,
+        ignore_headers: ignored
+            .map(|name| header("mirror.ignore_headers", name))
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+/// A cookie's name has the alphabet of a header's (RFC 6265, 4.1.1).
+fn is_token(name: &str) -> bool {
+    name.parse::<HeaderName>().is_ok()
+}
+
+fn state(written: &written::State) -> StateConfig {
+    StateConfig {
+        checkpoint: match written.checkpoint {
+            None => Some(CHECKPOINT),
+            Some(written::Interval::Off) => None,
+            Some(written::Interval::Every(time)) => Some(time),
+        },
+        max_size: or(written.max_size, STATE_SIZE),
+    }
+}
+
+fn dirs(file: &str, grants: &written::Grants) -> Result<Vec<written::Dir>, ConfigError> {
+    for (at, dir) in grants.dirs.iter().enumerate() {
+        let twice = grants.dirs.iter().take(at).any(|other| other.guest == dir.guest);
+        if !dir.guest.starts_with('/') || dir.guest.contains('\0') || twice {
+            return Err(ConfigError::new(
+                file,
+                format!(
+                    "`grants.dirs` cannot show {:?} to the agent: a guest path begins with a slash and stands once",
+                    dir.guest
+                ),
+            ));
+        }
+    }
+    Ok(grants.dirs.clone())
 }
 
 fn rollback(file: &str, written: written::Rollback) -> Result<RollbackSettings, ConfigError> {
@@ -220,7 +376,12 @@ fn instances(file: &str, written: &written::Instances) -> Result<Option<Instance
             file,
             "`instances.reuse` goes with mode = \"reused\": remove it, or change the mode",
         )),
+        (Some(written::Mode::Single), Some(_)) => Err(ConfigError::new(
+            file,
+            "`instances.reuse` goes with mode = \"reused\": a single instance takes all requests of its version",
+        )),
         (Some(written::Mode::Fresh), None) => Ok(Some(Instances::Fresh)),
+        (Some(written::Mode::Single), None) => Ok(Some(Instances::Single)),
         (Some(written::Mode::Reused), reuse) => Ok(Some(Instances::Reused {
             reuse: or(reuse, REUSE),
         })),

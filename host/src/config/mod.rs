@@ -10,9 +10,9 @@ mod written;
 #[cfg(test)]
 mod tests;
 
-pub use agent::{AgentConfig, RouteConfig};
+pub use agent::{AgentConfig, RouteConfig, StateConfig, TrafficConfig};
 pub use host::HostConfig;
-pub use written::Mode;
+pub use written::{Dir, Mode};
 
 /// What is wrong with a configuration, where, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

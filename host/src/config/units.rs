@@ -7,6 +7,8 @@ use bytesize::ByteSize;
 use caxton_rollout::Digest;
 use serde::de::{Deserialize, Deserializer, Error};
 
+use super::written::Interval;
+
 const MINUTE: u64 = 60;
 const DAY: u64 = 24 * 60 * MINUTE;
 const MIB: u64 = 1024 * 1024;
@@ -35,6 +37,16 @@ pub fn wait<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::E
 /// The limit of one call, or an interval: 1 ms to a day.
 pub fn limit<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     duration(from, &LIMIT)
+}
+
+/// A time between two of something, or "off".
+pub fn interval_or_off<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Interval>, D::Error> {
+    let text = quoted(from, "a duration or \"off\"", "10s")?;
+    if text == "off" {
+        return Ok(Some(Interval::Off));
+    }
+    let every = duration_of(text, &LIMIT)?;
+    Ok(every.map(Interval::Every))
 }
 
 /// The memory of one instance: 1 MiB to 4 GiB.
@@ -75,9 +87,15 @@ fn duration<'de, D: Deserializer<'de>>(
     from: D,
     bounds: &RangeInclusive<Duration>,
 ) -> Result<Option<Duration>, D::Error> {
-    let text = quoted(from, "a duration", "30s, 5m or 1h")?;
+    duration_of(quoted(from, "a duration", "30s, 5m or 1h")?, bounds)
+}
+
+fn duration_of<E: Error>(
+    text: String,
+    bounds: &RangeInclusive<Duration>,
+) -> Result<Option<Duration>, E> {
     let value = humantime::parse_duration(&text).map_err(|problem| {
-        D::Error::custom(format!(
+        E::custom(format!(
             "`{text}` is no duration ({problem}); write for example \"30s\", \"500ms\" or \"5m\""
         ))
     })?;

@@ -4,9 +4,12 @@
 //! person wrote and never a default of this release.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use caxton_rollout::{Digest, OnInconclusive, OnUnproven, PolicyMode};
+use caxton_rollout::{
+    Digest, MirrorRequests, OnInconclusive, OnUnproven, PolicyMode, Strategy,
+};
 use serde::{Deserialize, Serialize};
 
 use super::units;
@@ -20,6 +23,7 @@ pub struct Agent {
     pub reload: Reload,
     pub rollback: Rollback,
     pub health: Health,
+    pub state: State,
     pub instances: Instances,
     pub limits: Limits,
     pub grants: Grants,
@@ -32,6 +36,11 @@ pub struct Reload {
     pub strategy: Option<Strategy>,
     pub policy: Option<String>,
     pub policy_settings: Option<toml::Table>,
+    pub split: Option<u8>,
+    pub progressive: Option<bool>,
+    pub stages: Option<Vec<Stage>>,
+    pub affinity: Option<Affinity>,
+    pub mirror: Mirror,
     #[serde(deserialize_with = "units::timeout")]
     pub drain_timeout: Option<Duration>,
     #[serde(deserialize_with = "units::wait")]
@@ -40,6 +49,10 @@ pub struct Reload {
     pub bake: Option<Duration>,
     #[serde(deserialize_with = "units::wait")]
     pub keep_previous: Option<Duration>,
+    #[serde(deserialize_with = "units::limit")]
+    pub gate_timeout: Option<Duration>,
+    #[serde(deserialize_with = "units::timeout")]
+    pub immediate_grace: Option<Duration>,
     pub preserve_state: Option<bool>,
     #[serde(deserialize_with = "units::wait")]
     pub deadline: Option<Duration>,
@@ -47,12 +60,35 @@ pub struct Reload {
     pub on_unproven: Option<OnUnproven>,
 }
 
-/// The strategies that an agent may be given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+/// One step of progressive traffic-splitting.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    pub split: u8,
+    #[serde(default, deserialize_with = "units::wait")]
+    pub at_least: Option<Duration>,
+    #[serde(default)]
+    pub at_least_requests: u64,
+    #[serde(default)]
+    pub needs_operator: bool,
+}
+
+/// What tells callers apart.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Strategy {
-    Graceful,
-    Immediate,
+pub enum Affinity {
+    Header(String),
+    Cookie(String),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mirror {
+    pub requests: Option<MirrorRequests>,
+    #[serde(deserialize_with = "units::wait")]
+    pub at_least: Option<Duration>,
+    pub at_least_requests: Option<u64>,
+    pub ignore_headers: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -86,6 +122,22 @@ pub struct Health {
 
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
+pub struct State {
+    #[serde(deserialize_with = "units::interval_or_off")]
+    pub checkpoint: Option<Interval>,
+    #[serde(deserialize_with = "units::memory")]
+    pub max_size: Option<u64>,
+}
+
+/// How often something is done at most, if at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Interval {
+    Off,
+    Every(Duration),
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Instances {
     pub mode: Option<Mode>,
     pub reuse: Option<u32>,
@@ -99,6 +151,8 @@ pub enum Mode {
     Fresh,
     /// Several requests, one after the other.
     Reused,
+    /// All of its version's requests, one after the other.
+    Single,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -111,6 +165,7 @@ pub struct Limits {
     #[serde(deserialize_with = "units::limit")]
     pub idle_timeout: Option<Duration>,
     pub concurrency: Option<u32>,
+    pub isolation: Option<bool>,
     #[serde(deserialize_with = "units::body")]
     pub request_body: Option<u64>,
     #[serde(deserialize_with = "units::body")]
@@ -121,6 +176,18 @@ pub struct Limits {
 #[serde(deny_unknown_fields, default)]
 pub struct Grants {
     pub env: BTreeMap<String, String>,
+    pub dirs: Vec<Dir>,
+    pub outbound: Vec<String>,
+}
+
+/// A directory of the host that an agent sees.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dir {
+    pub host: PathBuf,
+    pub guest: String,
+    #[serde(default)]
+    pub write: bool,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]

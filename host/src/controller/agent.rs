@@ -1,17 +1,23 @@
 //! What the controller holds for one agent: contents, live versions, and what is wrong with its file.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use caxton_rollout::{
-    AgentName, Content, HotReloadId, Identity, Moment, Settings, Ticket, VersionNumber,
+    AgentName, Content, HotReloadId, Identity, Moment, Settings, Ticket, Traffic, VersionNumber,
 };
 use caxton_runtime::policy::Policy;
-use caxton_runtime::{AgentSpec, Version};
+use caxton_runtime::{AgentSpec, DirGrant, Outbound, Snapshot, StateSpec, Version};
+use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 
 use crate::config::{AgentConfig, RouteConfig};
-use crate::routes::{AgentRoute, Target};
+use crate::gate::Gate;
+use crate::published::Rates;
+use crate::routes::{
+    AgentRoute, Listener, MirrorCounts, MirrorRules, Served, Serving, Share, Target,
+};
 
 /// What a version can be made of.
 pub(super) struct Material {
@@ -39,11 +45,27 @@ impl Material {
         })
     }
 
-    pub fn spec(&self, agent: &AgentName, number: VersionNumber) -> AgentSpec {
+    /// What the runtime is to bring up; `agents` is the folder that relative paths begin at.
+    pub fn spec(&self, agent: &AgentName, number: VersionNumber, agents: &Path) -> AgentSpec {
+        let config = &self.config;
+        let dir = |dir: &crate::config::Dir| DirGrant {
+            host: agents.join(&dir.host),
+            guest: dir.guest.clone(),
+            write: dir.write,
+        };
         AgentSpec {
-            limits: self.config.limits.clone(),
-            instances: self.config.instances,
-            env: self.config.env.clone(),
+            limits: config.limits.clone(),
+            instances: config.instances,
+            env: config.env.clone(),
+            dirs: config.dirs.iter().map(dir).collect(),
+            outbound: match config.outbound.as_slice() {
+                [] => Outbound::Deny,
+                origins => Outbound::Origins(origins.to_vec()),
+            },
+            state: self.stateful.then_some(StateSpec {
+                checkpoint: config.state.checkpoint,
+                max_size: config.state.max_size,
+            }),
             ..AgentSpec::new(agent.to_string(), number.get())
         }
     }
@@ -52,11 +74,22 @@ impl Material {
 /// A version that is up, with what it was made of.
 pub(super) struct Live {
     pub version: Arc<Version>,
+    pub identity: Identity,
     pub material: Arc<Material>,
+    /// What became of copies while it listened.
+    pub mirror: Arc<MirrorCounts>,
+    /// Its last full interval.
+    pub rates: Rates,
     /// Tells the core when nothing is in flight; taken back when the version serves again.
     pub draining: Option<AbortHandle>,
     /// The most distinct callers that were seen in one window, and of failing ones.
     pub callers: (u64, u64),
+}
+
+/// What a version saved last, kept as long as its content is.
+pub(super) struct Saved {
+    pub identity: Identity,
+    pub snapshot: Snapshot,
 }
 
 /// A file that was refused, and since when.
@@ -84,18 +117,37 @@ pub(super) struct Agent {
     pub live: BTreeMap<VersionNumber, Live>,
     pub preparing: BTreeMap<VersionNumber, (Ticket, AbortHandle)>,
     pub pinned: BTreeMap<HotReloadId, Pinned>,
-    pub serving: Option<VersionNumber>,
+    pub traffic: Option<Traffic>,
+    /// Where requests wait while state moves.
+    pub gate: Arc<Gate>,
+    pub snapshots: BTreeMap<VersionNumber, Saved>,
+    /// Held while its state is being stored: who starts it again waits for that.
+    pub rests: Arc<Mutex<()>>,
     /// What another agent claimed before this one did.
     pub conflict: Option<(String, Moment)>,
 }
 
 impl Agent {
+    /// Who gets new requests, but for a share.
+    pub fn serving(&self) -> Option<VersionNumber> {
+        self.traffic.map(|traffic| traffic.serving)
+    }
+
+    pub fn version(&self, number: VersionNumber) -> Option<Arc<Version>> {
+        Some(Arc::clone(&self.live.get(&number)?.version))
+    }
+
+    /// What the version saved last, though it may have been unloaded since.
+    pub fn saved(&self, number: VersionNumber) -> Option<Snapshot> {
+        Some(self.snapshots.get(&number)?.snapshot.clone())
+    }
+
     /// How the gateway reaches the agent now.
     pub fn route(&self, name: &AgentName) -> AgentRoute {
-        let serving = self
-            .serving
-            .and_then(|number| Some((number, self.live.get(&number)?)));
-        let Some((number, live)) = serving else {
+        let routed = self
+            .traffic
+            .and_then(|traffic| Some((traffic, self.live.get(&traffic.serving)?)));
+        let Some((traffic, live)) = routed else {
             let why = match self.refused.values().next() {
                 // Callers may be anyone, and what is wrong with a configuration quotes a line of it.
                 Some(refused) if refused.file.ends_with(".toml") => {
@@ -114,18 +166,50 @@ impl Agent {
         let route = &live.material.config.route;
         AgentRoute {
             name: name.clone(),
-            target: Target::Serving {
-                number,
-                version: Arc::clone(&live.version),
-            },
+            target: Target::Serving(self.serving_of(traffic, live)),
             host: route.host.clone(),
             path: route.path.clone(),
         }
     }
 
+    /// Where its requests go, in the words of the request path. How callers are told apart, and what is copied, is what the
+    /// version on trial is configured with.
+    fn serving_of(&self, traffic: Traffic, live: &Live) -> Serving {
+        let split = traffic
+            .split
+            .and_then(|split| Some((split, self.live.get(&split.candidate)?)));
+        let listener = traffic
+            .listener
+            .and_then(|number| Some((number, self.live.get(&number)?)));
+        let on_trial = split.map(|s| s.1).or(listener.map(|l| l.1)).unwrap_or(live);
+        let trial = &on_trial.material.config;
+        Serving {
+            served: live.served(traffic.serving),
+            split: split.map(|(split, candidate)| Share {
+                served: candidate.served(split.candidate),
+                percent: split.percent,
+                salt: salt(&candidate.identity),
+            }),
+            listener: listener.map(|(number, listener)| Listener {
+                served: listener.served(number),
+                rules: Arc::new(MirrorRules {
+                    requests: trial.reload.mirror.requests,
+                    ignore_headers: trial.traffic.ignore_headers.clone(),
+                }),
+                counts: Arc::clone(&listener.mirror),
+            }),
+            affinity: trial.traffic.affinity.clone(),
+            gate: live
+                .version
+                .is_stateful()
+                .then(|| Arc::clone(&self.gate)),
+            gate_timeout: live.material.config.reload.gate_timeout,
+        }
+    }
+
     /// What it claims beside its name, while a version serves.
     pub fn claim(&self) -> Option<&RouteConfig> {
-        Some(&self.live.get(&self.serving?)?.material.config.route)
+        Some(&self.live.get(&self.serving()?)?.material.config.route)
     }
 
     /// Ends what runs for this version and drops it.
@@ -137,7 +221,30 @@ impl Agent {
             if let Some(task) = live.draining {
                 task.abort();
             }
-            live.version.retire();
+            // One with state may be about to be saved; it goes with whoever holds it last.
+            if !live.version.is_stateful() {
+                live.version.retire();
+            }
         }
     }
+}
+
+impl Live {
+    fn served(&self, number: VersionNumber) -> Served {
+        Served {
+            number,
+            version: Arc::clone(&self.version),
+        }
+    }
+}
+
+/// What decides, with a caller's key, who belongs to a share: the same for the same content, in every process.
+fn salt(identity: &Identity) -> u64 {
+    let part = |digest: &caxton_rollout::Digest| {
+        let bytes = digest.bytes();
+        u64::from_le_bytes(std::array::from_fn(|at| {
+            bytes.get(at).copied().unwrap_or_default()
+        }))
+    };
+    part(&identity.component) ^ part(&identity.config).rotate_left(32)
 }

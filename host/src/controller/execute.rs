@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caxton_rollout::{
-    AgentName, Command, Event, Happened, HealthOutcome, Identity, Notice, Ticket, VersionNumber,
+    AgentName, Command, Event, Happened, HealthOutcome, Identity, Notice, Ticket, Traffic,
+    VersionNumber,
 };
 use caxton_runtime::{PrepareError, Version};
 
 use super::agent::Live;
+use super::rest::wake;
 use super::{Controller, Done, judging};
+use crate::published::Rates;
 
 /// How long calls that were cut may take to end before their count is told all the same: less than the core waits for.
 const CUT_WAIT: Duration = Duration::from_secs(10);
@@ -20,7 +23,22 @@ pub(super) struct Prepared {
     pub ticket: Ticket,
     pub number: VersionNumber,
     pub identity: Identity,
-    pub result: Result<Arc<Version>, PrepareError>,
+    pub result: Result<Arc<Version>, NotPrepared>,
+}
+
+/// Why a version is not up.
+pub(super) struct NotPrepared {
+    error: String,
+    hosts_fault: bool,
+}
+
+impl From<PrepareError> for NotPrepared {
+    fn from(error: PrepareError) -> Self {
+        Self {
+            error: error.to_string(),
+            hosts_fault: error.is_hosts_fault(),
+        }
+    }
 }
 
 impl Controller {
@@ -65,11 +83,14 @@ impl Controller {
                 ticket,
                 number,
             } => self.check_health(agent, ticket, number),
-            Command::Route { agent, traffic } => {
-                self.route(&agent, traffic.map(|traffic| traffic.serving));
-            }
-            // The core asks for it only where an agent keeps state, and none is taken for one that does.
-            Command::HandOver { .. } => {}
+            Command::Route { agent, traffic } => self.route(&agent, traffic),
+            Command::HandOver {
+                agent,
+                ticket,
+                to,
+                source,
+                timeout,
+            } => self.hand_over(agent, ticket, to, source, timeout),
             Command::Drain {
                 agent,
                 ticket,
@@ -88,6 +109,7 @@ impl Controller {
             Command::Forget { agent, identity } => {
                 if let Some(entry) = self.agents.get_mut(&agent) {
                     entry.materials.remove(&identity);
+                    entry.snapshots.retain(|_, saved| saved.identity != identity);
                 }
             }
             Command::Tell(notice) => self.tell_notice(&notice),
@@ -121,11 +143,25 @@ impl Controller {
         };
         let runtime = Arc::clone(&self.runtime);
         let bytes = Arc::clone(&material.bytes);
-        let spec = material.spec(&agent, number);
+        let spec = material.spec(&agent, number, &self.agents_dir);
         let done = self.done.clone();
         let name = agent.clone();
+        // Where nothing serves there is nobody to hand state over: what the last process left is taken up.
+        let wakes = material.stateful && entry.traffic.is_none();
+        let within = material.config.reload.gate_timeout;
+        let snapshots = self.snapshots.clone();
+        let rests = Arc::clone(&entry.rests);
         let task = self.tasks.spawn(async move {
-            let result = runtime.prepare(bytes, spec).await;
+            let mut result = runtime.prepare(bytes, spec).await.map_err(NotPrepared::from);
+            if let Ok(version) = &result
+                && wakes
+                && let Err(error) = wake(name.clone(), version, snapshots, rests, within).await
+            {
+                result = Err(NotPrepared {
+                    error,
+                    hosts_fault: false,
+                });
+            }
             let prepared = Prepared {
                 agent: name,
                 ticket,
@@ -158,6 +194,9 @@ impl Controller {
             (Ok(version), Some(material)) => {
                 let live = Live {
                     version,
+                    identity,
+                    mirror: Arc::default(),
+                    rates: Rates::default(),
                     material: Arc::clone(material),
                     draining: None,
                     callers: (0, 0),
@@ -171,9 +210,9 @@ impl Controller {
                 error: format!("version {number} was forgotten while it was prepared"),
                 hosts_fault: true,
             },
-            (Err(error), _) => Event::PrepareFailed {
+            (Err(NotPrepared { error, hosts_fault }), _) => Event::PrepareFailed {
                 error: format!("{agent}.wasm: {error}"),
-                hosts_fault: error.is_hosts_fault(),
+                hosts_fault,
                 agent,
                 ticket,
             },
@@ -203,17 +242,39 @@ impl Controller {
         });
     }
 
-    fn route(&mut self, agent: &AgentName, serving: Option<VersionNumber>) {
+    fn route(&mut self, agent: &AgentName, traffic: Option<Traffic>) {
         let Some(entry) = self.agents.get_mut(agent) else {
             return;
         };
-        entry.serving = serving;
-        if let Some(live) = serving.and_then(|number| entry.live.get_mut(&number))
-            && let Some(drain) = live.draining.take()
-        {
-            drain.abort();
+        let left = entry.serving().filter(|_| traffic.is_none());
+        let left = left.and_then(|number| entry.live.get(&number));
+        let resting = left.filter(|live| live.version.is_stateful()).map(|live| {
+            let within = live.material.config.reload.gate_timeout;
+            (Arc::clone(&live.version), within)
+        });
+        entry.traffic = traffic;
+        let listener = traffic.and_then(|traffic| traffic.listener);
+        let candidate = traffic.and_then(|traffic| traffic.split).map(|split| split.candidate);
+        let serving = traffic.map(|traffic| traffic.serving);
+        for (number, live) in &mut entry.live {
+            let number = Some(*number);
+            live.version.listen(number == listener);
+            if [serving, candidate, listener].contains(&number) {
+                if let Some(drain) = live.draining.take() {
+                    drain.abort();
+                }
+                live.version.open();
+            } else if live.version.is_stateful() {
+                // Whoever read the table before must not change what was saved, nor answer from what was left.
+                live.version.close();
+            }
         }
+        let gate = Arc::clone(&entry.gate);
         self.reroute();
+        gate.open();
+        if let Some((version, within)) = resting {
+            self.put_to_rest(agent, version, within);
+        }
     }
 
     fn drain(&mut self, agent: AgentName, ticket: Ticket, number: VersionNumber) {

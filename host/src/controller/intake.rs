@@ -133,7 +133,7 @@ impl Controller {
                     settings: material.settings(),
                 };
                 entry.materials.insert(identity, material);
-                let unrouted = entry.serving.is_none();
+                let unrouted = entry.traffic.is_none();
                 self.step(event);
                 // Until its first version serves, callers hear that the agent is there and does not answer yet.
                 if unrouted {
@@ -233,15 +233,7 @@ fn material(
     let inspection = runtime
         .inspect(&component.bytes)
         .map_err(|refusal| Wrong::component(agent, refusal))?;
-    if inspection.state && config.preserve_state {
-        return Err(Wrong::component(
-            agent,
-            format!(
-                "it exports caxton:agent/state, and this release moves no state between versions; to run it without, \
-                 write `preserve_state = false` under [reload] in {file}"
-            ),
-        ));
-    }
+    let stateful = inspection.state && config.reload.preserve_state;
     let identity = Identity {
         component: digest,
         config: config.digest,
@@ -250,7 +242,7 @@ fn material(
         bytes: Arc::clone(&component.bytes),
         config,
         has_health: inspection.health,
-        stateful: false,
+        stateful,
     };
     Ok((identity, Arc::new(material)))
 }

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use caxton_rollout::{
-    Arm, Bucket, CustomMetric, Event, Measure, MetricValue, Moment, VersionNumber,
+    Arm, Bucket, CustomMetric, Event, Measure, MetricValue, Mirrored, Moment, VersionNumber,
 };
-use caxton_runtime::ArmCounts;
+use caxton_runtime::{ArmCounts, StateLoss};
+use serde_json::json;
 
 use super::Controller;
 use super::agent::{Agent, Live};
+use crate::published::Rates;
 
 impl Controller {
     pub(super) fn measure(&mut self) {
@@ -24,7 +26,15 @@ impl Controller {
             let Some(entry) = self.agents.get_mut(&agent) else {
                 continue;
             };
-            let versions = measures(entry);
+            let seconds = end.since(start).as_secs_f64();
+            let versions = measures(entry, seconds);
+            let losses = losses(entry);
+            for (number, loss) in losses {
+                let answered = loss.answered;
+                tracing::warn!(%agent, "version {number} lost the state of {answered} answered calls: {}", loss.reason);
+                let fields = json!({ "number": number, "calls": answered, "reason": loss.reason });
+                self.tell("state-lost", Some(agent.clone()), fields);
+            }
             self.step(Event::Measured {
                 agent,
                 start,
@@ -35,22 +45,61 @@ impl Controller {
     }
 }
 
-fn measures(entry: &mut Agent) -> Vec<Measure> {
+/// State that instances took with them when they ended.
+fn losses(entry: &Agent) -> Vec<(VersionNumber, StateLoss)> {
+    let of = |(number, live): (&VersionNumber, &Live)| {
+        let number = *number;
+        let losses = live.version.take_losses().into_iter();
+        losses.map(move |loss| (number, loss))
+    };
+    entry.live.iter().flat_map(of).collect()
+}
+
+fn measures(entry: &mut Agent, seconds: f64) -> Vec<Measure> {
+    let listener = entry.traffic.and_then(|traffic| traffic.listener);
     let live: &mut BTreeMap<VersionNumber, Live> = &mut entry.live;
     live.iter_mut()
         .map(|(number, live)| {
             let arm = arm(live.version.take_window());
+            live.rates = Rates::of(&arm, seconds);
+            let (mismatches, skipped) = live.mirror.take();
+            let copies = live.version.take_mirrored();
+            let mirrored = (listener == Some(*number)).then(|| Mirrored {
+                arm: self::arm(copies),
+                mismatches,
+                skipped,
+            });
             live.callers.0 = live.callers.0.max(arm.callers);
             live.callers.1 = live.callers.1.max(arm.failing_callers);
             Measure {
                 number: *number,
                 callers: live.callers.0,
                 failing_callers: live.callers.1,
-                mirrored: None,
+                mirrored,
                 arm,
             }
         })
         .collect()
+}
+
+impl Rates {
+    fn of(arm: &Arm, seconds: f64) -> Self {
+        let per_second = |count: u64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
+        Self {
+            requests_per_second: per_second(arm.requests),
+            failures_per_second: per_second(arm.failures),
+            p50_ms: quantile(arm, 50),
+            p99_ms: quantile(arm, 99),
+        }
+    }
+}
+
+/// The bound, in milliseconds, of the bucket that the given per cent of calls did not go beyond.
+fn quantile(arm: &Arm, per_cent: u64) -> Option<f64> {
+    let all = arm.latency.last()?.count;
+    let wanted = (all.saturating_mul(per_cent)).div_ceil(100);
+    let bucket = arm.latency.iter().find(|bucket| bucket.count >= wanted)?;
+    (all > 0).then(|| bucket.up_to_us as f64 / 1_000.0)
 }
 
 fn arm(counts: ArmCounts) -> Arm {

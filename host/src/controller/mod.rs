@@ -6,13 +6,16 @@
 
 mod agent;
 mod execute;
+mod handover;
 mod intake;
 mod judging;
 mod measure;
+mod rest;
 mod show;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::agent::{Agent, Pinned, Refused};
 use self::execute::Prepared;
+use self::handover::Moved;
 use self::intake::Inspected;
 use crate::clock::Clock;
 use crate::config::RouteConfig;
@@ -38,6 +42,7 @@ use crate::handle::{ControllerHandle, Ordered};
 use crate::policies::Policies;
 use crate::published::{AgentStatus, Published};
 use crate::routes::RoutingTable;
+use crate::snapshots::Snapshots;
 
 /// Components that are parsed at once; parsing one of 18 MB takes a core for a tenth of a second.
 const INSPECTIONS: usize = 2;
@@ -50,6 +55,7 @@ enum Done {
     Event(Event),
     Inspected(Inspected),
     Prepared(Prepared),
+    Moved(Moved),
     Pinned {
         agent: AgentName,
         ticket: Ticket,
@@ -87,12 +93,18 @@ pub struct Parts {
     pub fleet: FleetSettings,
     /// The host's time.
     pub clock: Clock,
+    /// The watched directory, where relative paths in configurations begin.
+    pub agents_dir: PathBuf,
+    /// Where the state of stopped agents is kept.
+    pub data_dir: PathBuf,
 }
 
 /// See the module's documentation.
 pub struct Controller {
     fleet: Fleet,
     clock: Clock,
+    agents_dir: PathBuf,
+    snapshots: Snapshots,
     runtime: Arc<Runtime>,
     policies: Arc<Policies>,
     routes: Arc<ArcSwap<RoutingTable>>,
@@ -124,6 +136,8 @@ pub struct Controller {
     /// Bounded by the commands that wait for an answer: a few per agent.
     finished: mpsc::UnboundedReceiver<Done>,
     tasks: JoinSet<()>,
+    /// States that are being saved: the host does not end before they are.
+    resting: JoinSet<()>,
     inspecting: Arc<Semaphore>,
 }
 
@@ -137,6 +151,8 @@ impl Controller {
             fleet: Fleet::new(parts.fleet),
             measured_until: parts.clock.now(),
             clock: parts.clock,
+            agents_dir: parts.agents_dir,
+            snapshots: Snapshots::within(&parts.data_dir),
             runtime: parts.runtime,
             policies: parts.policies,
             routes: parts.routes,
@@ -159,12 +175,13 @@ impl Controller {
             done,
             finished,
             tasks: JoinSet::new(),
+            resting: JoinSet::new(),
             inspecting: Arc::new(Semaphore::new(INSPECTIONS)),
         };
         (controller, handle)
     }
 
-    /// Works until `stop`; then drops every version.
+    /// Works until `stop`; then saves the state of those that keep any, and drops every version.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(self.tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -180,6 +197,7 @@ impl Controller {
                 },
                 _ = ticks.tick() => self.measure(),
                 () = tokio::time::sleep_until(wakeup) => self.step(Event::Time),
+                Some(_) = self.resting.join_next() => continue,
                 Some(ended) = self.tasks.join_next() => {
                     if let Err(error) = ended && error.is_panic() {
                         tracing::error!("a task of the host ended badly: {error}");
@@ -189,6 +207,7 @@ impl Controller {
             }
             self.show_and_tell();
         }
+        self.put_all_to_rest().await;
         self.tasks.shutdown().await;
         // Joins a thread: not on one that others' tasks wait for.
         let watcher = self.watcher;
@@ -232,6 +251,7 @@ impl Controller {
             Done::Event(event) => self.step(event),
             Done::Inspected(inspected) => self.on_inspected(inspected),
             Done::Prepared(prepared) => self.on_prepared(prepared),
+            Done::Moved(moved) => self.on_moved(moved),
             Done::Pinned {
                 agent,
                 ticket,

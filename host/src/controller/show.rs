@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use caxton_rollout::{AgentName, Attention, HotReloadResult};
+use caxton_rollout::{AgentName, Attention, HotReloadResult, VersionNumber};
 
 use super::Controller;
 use super::agent::{Agent, Refused};
-use crate::published::{AgentStatus, LiveVersion, Published};
+use crate::published::{AgentStatus, Live, LiveVersion, Published};
 
 /// Names of files that cannot be agents, of which the first so many are shown.
 const MAX_STRANGERS: usize = 100;
@@ -75,10 +75,9 @@ impl Controller {
                 command: format!("change [route] in {name}.toml"),
             });
         }
-        let live = entry.live.values();
         Some(AgentStatus {
             view,
-            live: live.map(|live| LiveVersion::new(&live.version)).collect(),
+            live: running(entry),
             history,
         })
     }
@@ -90,6 +89,21 @@ impl Controller {
             Some(history) => history,
             None => self.fleet.history(name).unwrap_or_default().into(),
         }
+    }
+}
+
+fn running(entry: &Agent) -> Live {
+    let listener = entry.traffic.and_then(|traffic| traffic.listener);
+    let version = |(number, live): (&VersionNumber, &super::agent::Live)| LiveVersion {
+        number: *number,
+        version: Arc::downgrade(&live.version),
+        listening: listener == Some(*number),
+        rates: live.rates,
+    };
+    let stateful = entry.live.values().any(|live| live.version.is_stateful());
+    Live {
+        versions: entry.live.iter().map(version).collect(),
+        gate: stateful.then(|| Arc::clone(&entry.gate)),
     }
 }
 

@@ -90,6 +90,24 @@ impl Caxton {
         Self::of(process, turn).await
     }
 
+    /// Stops the host as its users do and starts another one in the same directories.
+    pub(crate) async fn stopped_and_started_again(self) -> Self {
+        self.stopped_and_started_again_after(|_| ()).await
+    }
+
+    /// The same, with something done to the data directory in between.
+    pub(crate) async fn stopped_and_started_again_after(self, meanwhile: impl FnOnce(&Path)) -> Self {
+        let Self {
+            mut process, turn, ..
+        } = self;
+        process.signal("TERM");
+        let ended = process.exited().await;
+        assert!(ended.success(), "{ended}");
+        meanwhile(&process.data_dir());
+        process.start_again();
+        Self::of(process, turn).await
+    }
+
     async fn of(mut process: Process, turn: Turn) -> Self {
         let contact = process.contact().await;
         let address = |key: &str| contact[key].as_str().unwrap().parse().unwrap();

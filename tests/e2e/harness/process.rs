@@ -40,6 +40,11 @@ impl Process {
     pub(crate) fn restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        self.start_again();
+    }
+
+    /// Starts it in the same directories, once it has ended.
+    pub(crate) fn start_again(&mut self) {
         self.child = spawn(self.folder.path(), &[]);
     }
 

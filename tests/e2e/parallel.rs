@@ -1,0 +1,93 @@
+//! Parallel: the new version hears copies, and no caller ever hears from it before it is promoted.
+
+use caxton_test_artifacts::{FLAKY, WEB};
+
+use crate::harness::{Ask, Caxton, Load, Setup, variant, wait_for};
+
+fn parallel(mirror: &str) -> Setup {
+    Setup::defaults(&format!(
+        "[defaults.reload]\nstrategy = \"parallel\"\nwarm_up = \"0s\"\nbake = \"0s\"\nmirror = {{ {mirror} }}\n"
+    ))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e_a_listener_hears_copies_before_it_serves_and_nobody_hears_it() {
+    let host = Caxton::start_with(parallel("at_least = \"0s\", at_least_requests = 40")).await;
+    host.deploy("web", &variant(WEB, 1), 1).await;
+    let load = Load::start(host.gateway, 2, vec![Ask::get("/web/")]);
+    wait_for("traffic", async || (load.ended() > 20).then_some(())).await;
+    host.drop_agent("web", &variant(WEB, 2));
+    let swapped = host.swapped("web", 2).await;
+    let result = host
+        .admin
+        .until_result("web", "completed", |r| r["to"] == 2 && r["status"] == "completed")
+        .await;
+    assert_eq!(result["strategy"], "parallel", "{result}");
+    assert_eq!(result["lost_requests"], 0, "{result}");
+    for record in load.finish().await {
+        assert!(record.is_good(), "{}", record.told());
+        if record.ended_at < swapped.at() {
+            assert_eq!(record.version(), Some(1), "{}", record.told());
+        }
+    }
+    let began = host
+        .events
+        .first("it is in progress", |event| {
+            event.is("web", "status-changed") && event.json["to"] == "in-progress"
+        })
+        .await;
+    assert!(began.at() <= swapped.at());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e_without_copies_nothing_is_promoted() {
+    let host = Caxton::start_with(parallel("at_least = \"0s\", at_least_requests = 10")).await;
+    host.deploy("web", &variant(WEB, 1), 1).await;
+    host.drop_agent("web", &variant(WEB, 2));
+    host.admin
+        .until("web", "it listens", |status| {
+            status["reload"]["status"] == "in-progress"
+        })
+        .await;
+    // A method that may change something is not copied: a hundred of them bring nothing.
+    for _ in 0..100 {
+        let reply = host.ask(Ask::post("/web/", "")).await;
+        assert_eq!(reply.version(), Some(1), "{reply:?}");
+    }
+    let status = host.admin.status("web").await.unwrap();
+    assert_eq!(status["serving"], 1, "{status}");
+    assert_eq!(status["reload"]["status"], "in-progress", "{status}");
+    let load = Load::start(host.gateway, 1, vec![Ask::get("/web/")]);
+    host.swapped("web", 2).await;
+    load.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e_copies_never_count_as_live_traffic_and_a_bad_listener_harms_no_caller() {
+    let host = Caxton::start_with(parallel("at_least = \"0s\", at_least_requests = 1000000")).await;
+    host.deploy("web", &variant(WEB, 1), 1).await;
+    let load = Load::start(host.gateway, 2, vec![Ask::get("/web/")]);
+    host.drop_agent("web", FLAKY);
+    host.admin
+        .until("web", "copies fail", |status| {
+            let live = status["live"].as_array();
+            live.is_some_and(|live| live.iter().any(|v| v["listening"] == true))
+        })
+        .await;
+    let before = load.ended();
+    wait_for("copies", async || (load.ended() > before + 100).then_some(())).await;
+    let status = host.admin.status("web").await.unwrap();
+    let listener = status["live"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|v| v["number"] == 2)
+        .unwrap()
+        .clone();
+    assert_eq!(listener["requests_per_second"], 0.0, "{status}");
+    host.admin.must("web", "abort").await;
+    for record in load.finish().await {
+        assert!(record.is_good(), "{}", record.told());
+        assert_eq!(record.version(), Some(1), "{}", record.told());
+    }
+}
