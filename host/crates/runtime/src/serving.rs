@@ -11,6 +11,7 @@ use crate::instance::{Job, serve};
 use crate::logs::LogSource;
 use crate::spec::{AgentSpec, DEFAULT_REUSE, Instances};
 use crossbeam_queue::ArrayQueue;
+use futures::FutureExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
@@ -147,6 +148,9 @@ impl Serving {
     }
 
     /// Hands a job to an idle instance, or makes one for it.
+    ///
+    /// A new instance runs on the caller's own task until it first waits: most calls have their answer by then, and no other
+    /// thread was woken for them. What is left of its life becomes a task of its own, which no caller that goes away can drop.
     pub(crate) fn dispatch(self: &Arc<Self>, mut job: Job) {
         while let Some(mailbox) = self.idle.pop() {
             match mailbox.send(job) {
@@ -154,7 +158,10 @@ impl Serving {
                 Err(back) => job = back,
             }
         }
-        tokio::spawn(serve(Arc::clone(self), job));
+        let mut life = Box::pin(serve(Arc::clone(self), job));
+        if life.as_mut().now_or_never().is_none() {
+            tokio::spawn(life);
+        }
     }
 
     /// Offers an instance for its next job. False: nobody will come any more.
