@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use caxton_rollout::{
-    AgentName, Command, Event, Fleet, FleetSettings, Happened, HotReloadId, HotReloadResult,
-    HotReloadStatus, Identity, MAX_WINDOWS, Moment, Notice, Order, OrderError, PolicyCall, Ticket,
-    VersionNumber,
+    AgentName, AgentView, Command, Event, Fleet, FleetSettings, Happened, HotReloadId,
+    HotReloadResult, HotReloadStatus, Identity, MAX_WINDOWS, Moment, Notice, Order, OrderError,
+    PolicyCall, Ticket, Traffic, VersionNumber, Window,
 };
 
 /// More live versions of one agent than the core lets there be: its own bound for those that come in, and those that
@@ -56,8 +56,8 @@ pub enum Asks {
 pub struct Books {
     /// Its file is there.
     pub present: bool,
-    /// Who gets new requests.
-    pub serving: Option<VersionNumber>,
+    /// Where new requests go.
+    pub traffic: Option<Traffic>,
     /// Contents that came and were not forgotten.
     pub contents: BTreeSet<Identity>,
     /// Versions that are up.
@@ -88,6 +88,8 @@ pub struct World {
     pub quiet: bool,
     /// The decisions in order, short, for tables.
     pub decisions: Vec<(Moment, String)>,
+    /// What the policies were last told.
+    pub windows: Vec<Window>,
     /// How many reloads have begun.
     pub reloads: u64,
     /// How many moves to each status were seen.
@@ -117,6 +119,7 @@ impl World {
             log: String::new(),
             quiet: false,
             decisions: Vec::new(),
+            windows: Vec::new(),
             reloads: 0,
             seen: BTreeMap::new(),
         }
@@ -176,8 +179,13 @@ impl World {
                 let after = self.fleet.view(agent);
                 let same = match (&before, &after) {
                     (Some(before), Some(after)) => {
-                        (before.serving, &before.reload, &before.candidate)
-                            == (after.serving, &after.reload, &after.candidate)
+                        let stands = |view: &AgentView| {
+                            let reload = view.reload.as_ref();
+                            let at = reload.map(|reload| (reload.id, reload.status, reload.stage));
+                            let since = reload.map(|reload| (reload.since, reload.paused));
+                            (view.serving, view.split, at, since, view.candidate)
+                        };
+                        stands(before) == stands(after)
                     }
                     (None, None) => true,
                     _ => false,
@@ -302,9 +310,7 @@ impl World {
                 self.is_up(&agent, number)?;
                 self.ask(agent, ticket, Asks::Health(number))
             }
-            Command::Route { agent, traffic } => {
-                self.route(&agent, traffic.map(|traffic| traffic.serving))
-            }
+            Command::Route { agent, traffic } => self.route(&agent, traffic),
             Command::HandOver { agent, .. } => broken(format!("{agent}: nobody asked for state")),
             Command::Drain {
                 agent,
@@ -342,6 +348,7 @@ impl World {
                 {
                     return broken(format!("{agent}: a window ends before it starts"));
                 }
+                self.windows = windows.to_vec();
                 self.ask(
                     agent,
                     ticket,
@@ -388,24 +395,45 @@ impl World {
         }
     }
 
-    fn route(&mut self, agent: &AgentName, serving: Option<VersionNumber>) -> Checked {
-        if let Some(number) = serving {
-            self.is_up(agent, number)?;
+    fn route(&mut self, agent: &AgentName, traffic: Option<Traffic>) -> Checked {
+        if let Some(traffic) = traffic {
+            self.may_route(agent, traffic)?;
         }
         let books = self.books.entry(agent.clone()).or_default();
-        if serving.is_none() && books.present {
+        if traffic.is_none() && books.present {
             return broken(format!(
                 "{agent}: nothing serves any more, and the file is there"
             ));
         }
-        books.serving = serving;
+        books.traffic = traffic;
         Ok(())
+    }
+
+    fn may_route(&self, agent: &AgentName, traffic: Traffic) -> Checked {
+        let candidate = traffic.split.map(|split| split.candidate);
+        let others = candidate.into_iter().chain(traffic.listener);
+        for number in others.clone().chain([traffic.serving]) {
+            self.is_up(agent, number)?;
+        }
+        for number in others {
+            if number == traffic.serving {
+                return broken(format!("{agent}: {number} gets its own requests twice"));
+            }
+        }
+        match traffic.split {
+            Some(split) if !(1..=99).contains(&split.percent) => {
+                broken(format!("{agent}: a share of {} per cent", split.percent))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn unload(&mut self, agent: &AgentName, number: VersionNumber) -> Checked {
         let books = self.books.entry(agent.clone()).or_default();
-        if books.serving == Some(number) {
-            return broken(format!("{agent}: {number} is unloaded while it serves"));
+        if books.routed().any(|routed| routed == number) {
+            return broken(format!(
+                "{agent}: {number} is unloaded while it is routed to"
+            ));
         }
         let was_preparing = books
             .preparing
@@ -460,7 +488,7 @@ impl World {
             let Some(view) = self.fleet.view(name) else {
                 continue;
             };
-            if view.serving != books.serving {
+            if view.serving != books.serving() {
                 return broken(format!("{name}: the core forgot who serves"));
             }
             if view.serving.is_some() != view.permanent.is_some() {
@@ -498,6 +526,23 @@ impl World {
 }
 
 impl Books {
+    /// Who gets whatever no share takes away.
+    #[must_use]
+    pub fn serving(&self) -> Option<VersionNumber> {
+        self.traffic.map(|traffic| traffic.serving)
+    }
+
+    /// Everyone who gets requests or copies of them.
+    pub fn routed(&self) -> impl Iterator<Item = VersionNumber> {
+        let others = self.traffic.map(|traffic| {
+            let candidate = traffic.split.map(|split| split.candidate);
+            candidate.into_iter().chain(traffic.listener)
+        });
+        self.serving()
+            .into_iter()
+            .chain(others.into_iter().flatten())
+    }
+
     fn prepare(&mut self, ticket: Ticket, number: VersionNumber, identity: Identity) -> Checked {
         if !self.contents.contains(&identity) {
             return broken(format!(

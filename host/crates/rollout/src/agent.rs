@@ -14,8 +14,8 @@ use crate::reload::{Progress, Reload};
 use crate::series::Recent;
 use crate::versions::Versions;
 use crate::{
-    AgentName, Command, Content, Event, Happened, HotReloadResult, Identity, Moment, Outcome,
-    Settings, Version, VersionNumber,
+    AgentName, Command, Content, ErrorKind, Event, Happened, HotReloadResult, Identity, Moment,
+    Outcome, Settings, Traffic, Version, VersionNumber,
 };
 
 /// How many results an agent keeps: what a person scrolls through, and more than the 16 that policies see.
@@ -52,6 +52,8 @@ pub(crate) struct Agent {
     pub(crate) versions: Versions,
     pub(crate) wanted: Option<Wanted>,
     pub(crate) serving: Option<VersionNumber>,
+    /// Where new requests go, as it was last commanded.
+    pub(crate) traffic: Option<Traffic>,
     pub(crate) permanent: Option<VersionNumber>,
     /// The version before the permanent one, compiled until then.
     pub(crate) warm: Option<(VersionNumber, Moment)>,
@@ -79,6 +81,7 @@ impl Agent {
             versions: Versions::default(),
             wanted: None,
             serving: None,
+            traffic: None,
             permanent: None,
             warm: None,
             kept: Vec::new(),
@@ -187,7 +190,7 @@ impl Agent {
         let end = self.reload.as_ref().map(|reload| match reload.progress {
             Progress::Returning(_) => Move::Fail {
                 error: reason,
-                hosts_fault: false,
+                kind: ErrorKind::RollbackFailed,
             },
             Progress::Unproven { .. } | Progress::Settled(_) => Move::Disarm {
                 evidence: None,
@@ -299,7 +302,10 @@ impl Reload {
             Progress::Returning(back) => Some(back.until),
             Progress::Unproven { until } => Some(*until),
             Progress::Baking => Some(self.bake_end()),
-            Progress::Preparing | Progress::Settled(_) => None,
+            Progress::Preparing
+            | Progress::Splitting(_)
+            | Progress::Listening(_)
+            | Progress::Settled(_) => None,
         };
         let starting = matches!(self.progress, Progress::Starting { .. });
         let warm = self.warm_at().filter(|_| starting);

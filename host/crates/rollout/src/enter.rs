@@ -11,8 +11,8 @@ use crate::reload::{
 };
 use crate::versions::{Life, Record};
 use crate::{
-    Blame, Command, Content, Evidence, Happened, HotReloadId, HotReloadStatus, Identity, Moment,
-    Outcome, PolicyMode, Settings, Strategy, Traffic, VersionNumber,
+    Blame, Command, Content, ErrorKind, Evidence, Happened, HotReloadId, HotReloadStatus, Identity,
+    Moment, Outcome, PolicyMode, Settings, Strategy, Traffic, VersionNumber,
 };
 
 /// Where a move leads.
@@ -38,10 +38,16 @@ impl Agent {
             Move::Begin { existing } => self.begin(cx, existing),
             Move::Prepare => self.prepare(cx),
             Move::Start => self.start(cx),
+            Move::Stage(stage) => self.enter_stage(cx, stage).map_or(Next::Same, Next::At),
+            Move::Share { percent, ordered } => {
+                self.set_share(cx, percent, ordered);
+                Next::Same
+            }
+            Move::Listen => self.listen(cx).map_or(Next::Same, Next::At),
             Move::Swap => self.swap(cx),
             Move::Complete(evidence) => self.complete(cx, evidence),
             Move::Disarm { evidence, reason } => self.disarm(cx, evidence, reason),
-            Move::Fail { error, hosts_fault } => self.fail(cx, error, hosts_fault),
+            Move::Fail { error, kind } => self.fail(cx, error, kind),
             Move::Cancel { why, reason } => self.cancel(cx, why, reason),
             Move::GoBack { target, why } => self.go_back(cx, target, why),
             Move::Arrive => self.arrive(cx),
@@ -49,7 +55,9 @@ impl Agent {
             Move::Stop { drain } => self.stop(cx, drain),
         };
         // Told after the fact: traffic goes first.
-        if let (Some(from), Some(to)) = (before, after) {
+        if let (Some(from), Some(to)) = (before, after)
+            && from != to
+        {
             debug_assert!(from.may_become(to), "{}: {from:?} to {to:?}", self.name);
             cx.tell(id, Happened::StatusChanged { from, to, reason });
         }
@@ -158,42 +166,18 @@ impl Agent {
             reload.plan = Some(reload.configured());
         }
         reload.has_slot = false;
+        reload.move_on();
         let (number, strategy, drain) = (reload.number, reload.strategy(), reload.drain());
         let cut = strategy == Strategy::Immediate;
         let cause = Some(reload.id);
-        let old = self.route(cx, Some(number), cause);
-        match old {
-            Some(old) if cut => self.versions.cut(cx, old, cause),
-            Some(old) => self.versions.drain(cx, old, drain, cause),
-            None => {}
+        for old in self.route(cx, Some(Traffic::all_to(number)), cause) {
+            if cut {
+                self.versions.cut(cx, old, cause);
+            } else {
+                self.versions.drain(cx, old, drain, cause);
+            }
         }
         Next::At(Progress::Baking)
-    }
-
-    /// Stores the pointer; answers with the version that served before and does not any more.
-    fn route(
-        &mut self,
-        cx: &mut Cx<'_>,
-        to: Option<VersionNumber>,
-        cause: Option<HotReloadId>,
-    ) -> Option<VersionNumber> {
-        if self.serving == to {
-            return None;
-        }
-        let from = std::mem::replace(&mut self.serving, to);
-        if let Some(number) = to {
-            debug_assert!(
-                self.versions.is_ready(number),
-                "{}: {number} is not ready",
-                self.name
-            );
-            self.versions.serves(number);
-        }
-        let agent = self.name.clone();
-        let traffic = to.map(Traffic::all_to);
-        cx.command(Command::Route { agent, traffic });
-        cx.tell(cause, Happened::Swapped { from, to });
-        from
     }
 
     fn complete(&mut self, cx: &mut Cx<'_>, evidence: Evidence) -> Next {
@@ -239,13 +223,13 @@ impl Agent {
         Next::Over
     }
 
-    fn fail(&mut self, cx: &mut Cx<'_>, error: String, hosts_fault: bool) -> Next {
+    fn fail(&mut self, cx: &mut Cx<'_>, error: String, kind: ErrorKind) -> Next {
         let Some(reload) = self.reload.as_ref() else {
             return Next::Same;
         };
         self.last_error = Some(error.clone());
         if reload.progress.is_before_swap() {
-            let aside = if hosts_fault {
+            let aside = if kind == ErrorKind::InsufficientResources {
                 Aside::HostsFault
             } else {
                 Aside::Ended
@@ -253,9 +237,12 @@ impl Agent {
             self.put_aside(cx, aside, error.clone());
             if self.reload.as_ref().map(|reload| reload.number) == self.serving {
                 self.home(cx);
+            } else {
+                self.take_share_back(cx);
             }
         }
-        self.finish(cx, HotReloadStatus::Failed, Outcome::Failed, Some(error));
+        let reason = Some((error, Some(kind)));
+        self.finish(cx, HotReloadStatus::Failed, Outcome::Failed, reason);
         Next::Over
     }
 
@@ -268,12 +255,16 @@ impl Agent {
         if let Some(aside) = aside {
             self.put_aside(cx, aside, reason.clone());
             self.home(cx);
+        } else if why != Ended::Removed {
+            self.take_share_back(cx);
         }
         let outcome = match why {
             Ended::Superseded => Outcome::Superseded,
             _ => Outcome::Cancelled,
         };
-        self.finish(cx, HotReloadStatus::Cancelled, outcome, Some(reason));
+        let kind = (why == Ended::Deadline).then_some(ErrorKind::Timeout);
+        let reason = Some((reason, kind));
+        self.finish(cx, HotReloadStatus::Cancelled, outcome, reason);
         Next::Over
     }
 
@@ -304,9 +295,7 @@ impl Agent {
             return Next::Same;
         };
         let (drain, cause) = (reload.drain(), Some(reload.id));
-        if let Some(old) = self.route(cx, Some(back.target), cause) {
-            self.versions.drain(cx, old, drain, cause);
-        }
+        self.send(cx, Traffic::all_to(back.target), drain, cause);
         if self.permanent == Some(back.bad) {
             self.permanent = Some(back.target);
             self.kept
@@ -338,34 +327,31 @@ impl Agent {
             }
             By::File => {}
         }
+        let kind = match back.why.by {
+            By::Verdict(_) | By::Unproven => Some(ErrorKind::AutomaticRollback),
+            By::Operator | By::File => None,
+        };
         self.finish(
             cx,
             HotReloadStatus::RolledBack,
             Outcome::RolledBack,
-            Some(reason),
+            Some((reason, kind)),
         );
         Next::Over
     }
 
-    /// The permanent version serves again, where another one does.
+    /// The permanent version serves again, and alone.
     fn home(&mut self, cx: &mut Cx<'_>) -> Next {
-        let drain = self.reload.as_ref().map(Reload::drain);
-        let wanted = self
-            .wanted
-            .as_ref()
-            .map(|wanted| wanted.settings.reload.drain_timeout);
         let cause = self.reload.as_ref().map(|reload| reload.id);
-        if self.permanent.is_some()
-            && let Some(old) = self.route(cx, self.permanent, cause)
-        {
-            self.versions
-                .drain(cx, old, drain.or(wanted).unwrap_or_default(), cause);
+        let drain = self.drain_timeout();
+        if let Some(permanent) = self.permanent {
+            self.send(cx, Traffic::all_to(permanent), drain, cause);
         }
         Next::Same
     }
 
     fn stop(&mut self, cx: &mut Cx<'_>, drain: std::time::Duration) -> Next {
-        if let Some(old) = self.route(cx, None, None) {
+        for old in self.route(cx, None, None) {
             self.versions.drain(cx, old, drain, None);
         }
         if let Some(old) = self.permanent.take() {
@@ -416,6 +402,7 @@ impl Reload {
         settings: Arc<Settings>,
     ) -> Self {
         Self {
+            agent: cx.agent.clone(),
             id,
             number,
             content,
@@ -436,11 +423,12 @@ impl Reload {
             plan: None,
             plan_faults: 0,
             held: None,
-            promoted: false,
+            wish: None,
             strategy: Judge::new(PolicyMode::Enforce, settings.reload.policy_settings.clone()),
             strategy_again_at: Moment::default(),
             judges: std::collections::BTreeMap::new(),
             judging: None,
+            moved_on: false,
             monitoring: None,
             round: None,
             checks: Checks::default(),
@@ -449,6 +437,7 @@ impl Reload {
             figures: crate::figures::Figures::default(),
             baseline: None,
             earlier: None,
+            has_figures: false,
             evidence: Evidence::None,
             lost: 0,
             settings,

@@ -20,6 +20,7 @@ mod asks;
 mod command;
 mod endings;
 mod enter;
+mod error;
 mod event;
 mod figures;
 mod fleet;
@@ -31,6 +32,7 @@ mod names;
 mod notice;
 mod order;
 mod orders;
+mod plan;
 mod policy;
 mod reload;
 mod result;
@@ -38,12 +40,17 @@ mod results;
 mod series;
 mod settings;
 mod show;
+mod stages;
 mod status;
+mod steps;
 mod ticks;
+mod traffic;
+mod validate;
 mod versions;
 mod view;
 
 pub use command::{Command, PolicyCall, Split, StateSource, Traffic};
+pub use error::ErrorKind;
 pub use event::{
     Content, Event, HandOverError, HandOverStep, HandedOver, HealthOutcome, Measure, Mirrored,
     Settings, StateFrom, Ticket,
@@ -55,6 +62,7 @@ pub use order::{Order, OrderError, StateChoice};
 pub use result::{Evidence, HotReloadResult};
 pub use series::MAX_WINDOWS;
 pub use status::HotReloadStatus;
+pub use validate::{HotReloadRequest, MAX_COMPONENT_BYTES, ValidationError};
 pub use view::{
     AgentState, AgentView, Attention, QuarantineView, ReloadView, VerdictView, VersionView,
     WantedView,

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::agent::Agent;
-use crate::reload::{Asking, Back, By, Progress, Pushed, Reload};
+use crate::reload::{Asking, Back, By, Progress, Pushed, Reload, Wish};
 use crate::{
-    Blame, Evidence, HotReloadStatus, Judgement, Moment, OnInconclusive, OnUnproven, VersionNumber,
+    Blame, ErrorKind, Evidence, HotReloadStatus, Judgement, Moment, OnInconclusive, OnUnproven,
+    VersionNumber,
 };
 
 /// How many versions of one agent are live at most before a newer one waits for older ones to end: room for those that
@@ -27,6 +28,12 @@ pub(crate) enum Move {
     Prepare,
     /// The candidate is ready: its health is watched.
     Start,
+    /// The candidate gets the share of this stage.
+    Stage(usize),
+    /// The candidate gets this share, within the stage.
+    Share { percent: u8, ordered: bool },
+    /// The candidate hears copies.
+    Listen,
     /// New requests go to the candidate.
     Swap,
     /// The candidate is permanent.
@@ -37,7 +44,7 @@ pub(crate) enum Move {
         reason: String,
     },
     /// It came to nothing.
-    Fail { error: String, hosts_fault: bool },
+    Fail { error: String, kind: ErrorKind },
     /// It is ended, by nobody's fault.
     Cancel { why: Ended, reason: String },
     /// Traffic is to go back.
@@ -72,13 +79,13 @@ impl Move {
             Self::Begin { .. } => Some(HotReloadStatus::Pending),
             Self::Prepare => Some(HotReloadStatus::Preparing),
             Self::Start => Some(HotReloadStatus::Starting),
-            Self::Swap => Some(HotReloadStatus::InProgress),
+            Self::Stage(_) | Self::Listen | Self::Swap => Some(HotReloadStatus::InProgress),
             Self::Complete(_) => Some(HotReloadStatus::Completed),
             Self::Fail { .. } => Some(HotReloadStatus::Failed),
             Self::Cancel { .. } => Some(HotReloadStatus::Cancelled),
             Self::GoBack { .. } => Some(HotReloadStatus::RollingBack),
             Self::Arrive => Some(HotReloadStatus::RolledBack),
-            Self::Disarm { .. } | Self::Home | Self::Stop { .. } => None,
+            Self::Share { .. } | Self::Disarm { .. } | Self::Home | Self::Stop { .. } => None,
         }
     }
 
@@ -106,14 +113,17 @@ impl Agent {
                     "version {} was not ready in time to go back to",
                     back.target
                 ),
-                hosts_fault: false,
+                kind: ErrorKind::RollbackFailed,
             }),
             _ => self
                 .superseded(now, reload)
                 .or_else(|| match &reload.progress {
                     Progress::Pending { pinned } => self.decide_pending(reload, pinned),
                     Progress::Preparing => self.decide_preparing(now, reload),
-                    Progress::Starting { planned } => decide_starting(now, reload, planned),
+                    Progress::Starting { planned } => self.decide_starting(now, reload, planned),
+                    Progress::Splitting(_) | Progress::Listening(_) => {
+                        self.decide_on_trial(now, reload)
+                    }
                     Progress::Baking => decide_baking(now, reload),
                     Progress::Unproven { until } => self.decide_unproven(now, reload, *until),
                     Progress::Settled(_) | Progress::Returning(_) => None,
@@ -223,31 +233,34 @@ impl Agent {
             reason,
         })
     }
-}
 
-fn decide_starting(now: Moment, reload: &Reload, planned: &Asking) -> Option<Move> {
-    if let Some(error) = reload.hopeless() {
-        return Some(Move::Fail {
-            error,
-            hosts_fault: false,
-        });
-    }
-    if reload.paused || reload.held.is_some() {
-        return None;
-    }
-    let planned = *planned == Asking::Done || reload.pushed > Pushed::No;
-    let warm = reload.warm_at().is_some_and(|warm| warm <= now) && reload.checks.asked.is_none();
-    if planned && warm {
-        return Some(Move::Swap);
-    }
-    if reload.deadline().is_none_or(|deadline| deadline > now) {
-        return None;
-    }
-    match reload.settings.reload.on_inconclusive {
-        OnInconclusive::Abort => Some(no_progress(reload)),
-        OnInconclusive::Hold => None,
-        OnInconclusive::Promote if reload.checks.failures_in_a_row > 0 => Some(no_progress(reload)),
-        OnInconclusive::Promote => Some(Move::Swap),
+    fn decide_starting(&self, now: Moment, reload: &Reload, planned: &Asking) -> Option<Move> {
+        if let Some(error) = reload.hopeless() {
+            return Some(Move::Fail {
+                error,
+                kind: ErrorKind::ValidationFailed,
+            });
+        }
+        if reload.paused || reload.held.is_some() {
+            return None;
+        }
+        let planned = *planned == Asking::Done || reload.pushed > Pushed::No;
+        let warm =
+            reload.warm_at().is_some_and(|warm| warm <= now) && reload.checks.asked.is_none();
+        if planned && warm {
+            return Some(self.first_traffic(reload));
+        }
+        if reload.deadline().is_none_or(|deadline| deadline > now) {
+            return None;
+        }
+        match reload.settings.reload.on_inconclusive {
+            OnInconclusive::Abort => Some(no_progress(reload)),
+            OnInconclusive::Hold => None,
+            OnInconclusive::Promote if reload.checks.failures_in_a_row > 0 => {
+                Some(no_progress(reload))
+            }
+            OnInconclusive::Promote => Some(self.first_traffic(reload)),
+        }
     }
 }
 
@@ -273,7 +286,7 @@ fn decide_baking(now: Moment, reload: &Reload) -> Option<Move> {
     if reload.pushed == Pushed::Through {
         return Some(Move::Complete(Evidence::Operator));
     }
-    if reload.promoted {
+    if reload.wish == Some(Wish::Promote) {
         return Some(Move::Complete(Evidence::Sufficient));
     }
     let over = reload.bake_end() <= now;

@@ -54,6 +54,22 @@ pub enum Happened {
         /// Who serves.
         to: Option<VersionNumber>,
     },
+    /// A candidate has this share of the requests from now on.
+    Share {
+        /// The candidate.
+        number: VersionNumber,
+        /// Per cent.
+        percent: u8,
+        /// The present stage, from 0.
+        stage: u32,
+        /// How many there are.
+        stages: u32,
+    },
+    /// A candidate hears copies of requests from now on.
+    Listening {
+        /// The candidate.
+        number: VersionNumber,
+    },
     /// A health check of a candidate failed.
     HealthFailed {
         /// The candidate.

@@ -15,7 +15,7 @@ impl Agent {
             Order::Promote { now } => self.promote(cx.now, order, now),
             Order::Abort { .. } => self.abort(order),
             Order::Rollback { to, .. } => self.rollback(order, to),
-            Order::SetSplit { .. } => Err(self.nothing(order, "no reload splits traffic")),
+            Order::SetSplit { percent } => self.set_split(order, percent),
             Order::Retry => self.retry(order),
         }?;
         self.pass_time(cx);
@@ -59,7 +59,7 @@ impl Agent {
             Progress::Pending { .. } => "pending",
             Progress::Preparing => "preparing",
             Progress::Starting { .. } => "starting",
-            Progress::Baking => "in progress",
+            Progress::Splitting(_) | Progress::Listening(_) | Progress::Baking => "in progress",
             Progress::Unproven { .. } | Progress::Settled(_) => "completed",
             Progress::Returning(_) => "rolling back",
         };
@@ -82,14 +82,30 @@ impl Agent {
     }
 
     fn resume(&mut self, order: Order) -> Result<Vec<Move>, OrderError> {
-        let running = self.nothing(order, "the reload is neither paused nor held");
+        let running = self.nothing(order, "the reload neither stands nor waits for an operator");
         let reload = self.steered(order)?;
-        if !reload.paused && reload.held.is_none() {
+        if !reload.go_on() {
             return Err(running);
         }
-        reload.paused = false;
-        reload.held = None;
         Ok(Vec::new())
+    }
+
+    /// Gives the candidate this share, until an operator says otherwise.
+    fn set_split(&mut self, order: Order, percent: u8) -> Result<Vec<Move>, OrderError> {
+        let bounds = self.nothing(
+            order,
+            "a share is 1 to 99 per cent; `promote` gives all traffic, `abort` takes it away",
+        );
+        let no_shares = self.nothing(order, "no reload splits traffic");
+        let reload = self.steered(order)?;
+        if !matches!(reload.progress, Progress::Splitting(_)) {
+            return Err(no_shares);
+        }
+        if !(1..=99).contains(&percent) {
+            return Err(bounds);
+        }
+        let ordered = true;
+        Ok(vec![Move::Share { percent, ordered }])
     }
 
     fn promote(
@@ -204,6 +220,28 @@ impl Agent {
         }
         self.endings.clear(&identity);
         Ok(Vec::new())
+    }
+}
+
+impl Reload {
+    /// Lets it go on after a pause, a hold and a share that was ordered; where there was none of them, from a stage that
+    /// waits for an operator. False if it goes on by itself.
+    fn go_on(&mut self) -> bool {
+        let stood = self.paused || self.held.is_some();
+        self.paused = false;
+        self.held = None;
+        let needs_operator = self.needs_operator();
+        match &mut self.progress {
+            Progress::Splitting(split) if split.ordered => {
+                split.ordered = false;
+                true
+            }
+            Progress::Splitting(split) if !stood && needs_operator => {
+                split.let_on = true;
+                true
+            }
+            _ => stood,
+        }
     }
 }
 

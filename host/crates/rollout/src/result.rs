@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use crate::{HotReloadId, HotReloadStatus, Moment, ReloadMetrics, Strategy, VersionNumber};
+use crate::{
+    ErrorKind, HotReloadId, HotReloadStatus, Moment, ReloadMetrics, Strategy, VersionNumber,
+};
 
 /// How much speaks for a version that completed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -39,6 +41,8 @@ pub struct HotReloadResult {
     pub rollback_reason: Option<String>,
     /// Why it failed or was cancelled.
     pub error: Option<String>,
+    /// What kind of thing that was, or the rollback; none where somebody wanted it so.
+    pub error_kind: Option<ErrorKind>,
     /// What a completion rests on.
     pub evidence: Evidence,
     /// The candidate's figures at the end.

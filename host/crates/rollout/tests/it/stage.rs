@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use caxton_rollout::{
     AgentName, AgentView, Arm, Content, Digest, Event, Explanation, Fault, FaultKind,
-    HealthOutcome, Identity, Measure, Moment, Order, OrderError, PolicyMode, RollbackAnswer,
-    Settings, Step, StrategyAnswer, Verdict,
+    HealthOutcome, Identity, Measure, Mirrored, Moment, Order, OrderError, PolicyMode,
+    RollbackAnswer, Settings, Step, StrategyAnswer, Verdict, VersionNumber,
 };
 use caxton_sim::{Asks, Question, World};
 
@@ -54,6 +54,21 @@ pub(crate) fn content(component: u8, has_health: bool) -> Content {
         size: 10,
         has_health,
         stateful: false,
+    }
+}
+
+fn measure(number: VersionNumber, requests: u64, failures: u64) -> Measure {
+    let arm = Arm {
+        requests,
+        failures,
+        ..Arm::default()
+    };
+    Measure {
+        number,
+        arm,
+        callers: 0,
+        failing_callers: 0,
+        mirrored: None,
     }
 }
 
@@ -142,28 +157,36 @@ impl Stage {
     }
 
     fn tick(&mut self, start: Moment, end: Moment) {
-        let Some(number) = self.view().serving else {
+        let traffic = self.world.books.get(&self.agent).and_then(|b| b.traffic);
+        let Some(traffic) = traffic else {
             return;
         };
         let (requests, failures) = self.load;
-        let arm = Arm {
-            requests,
-            failures,
-            ..Arm::default()
-        };
-        let measure = Measure {
-            number,
-            arm,
-            callers: 0,
-            failing_callers: 0,
-            mirrored: None,
-        };
+        let mut versions = vec![measure(traffic.serving, requests, failures)];
+        if let Some(split) = traffic.split {
+            let share = (requests * u64::from(split.percent)).div_ceil(100);
+            versions = vec![
+                measure(traffic.serving, requests - share, failures),
+                measure(split.candidate, share, 0),
+            ];
+        }
+        if let Some(listener) = traffic.listener {
+            let mirrored = Mirrored {
+                arm: measure(listener, requests, failures).arm,
+                mismatches: 1,
+                skipped: 0,
+            };
+            versions.push(Measure {
+                mirrored: Some(mirrored),
+                ..measure(listener, 0, 0)
+            });
+        }
         let agent = self.agent.clone();
         self.tell(Event::Measured {
             agent,
             start,
             end,
-            versions: vec![measure],
+            versions,
         });
     }
 
