@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caxton_rollout::{
-    AgentName, Arm, Blame, Content, Digest, Event, Explanation, Fault, FaultKind, HealthOutcome,
-    HealthSettings, Identity, Measure, MirrorSettings, Mirrored, Moment, OnInconclusive,
-    OnUnproven, Order, Plan, PolicyMode, PolicyRef, ReloadSettings, RollbackAnswer,
-    RollbackSettings, Settings, Stage, StateChoice, Step, Strategy, StrategyAnswer, Ticket,
-    Verdict, VersionNumber,
+    AgentName, Arm, Blame, Content, Digest, Event, Explanation, Fault, FaultKind, HandOverError,
+    HandOverStep, HandedOver, HealthOutcome, HealthSettings, Identity, Measure, MirrorSettings,
+    Mirrored, Moment, OnInconclusive, OnUnproven, Order, Plan, PolicyMode, PolicyRef,
+    ReloadSettings, RollbackAnswer, RollbackSettings, Settings, Stage, StateChoice, StateFrom,
+    StateSource, Step, Strategy, StrategyAnswer, Ticket, Verdict, VersionNumber,
 };
 
+use crate::books::Broken;
 use crate::rng::Rng;
-use crate::world::{Asks, Broken, Question, World};
+use crate::world::{Asks, Question, World};
 
 /// Events in the queue carry a number, so that those of the same moment keep their order.
 type Key = (Moment, u64);
@@ -186,23 +187,22 @@ impl Simulation {
 
     fn any_order(&mut self) -> Order {
         let to = VersionNumber::new(1 + self.rng.below(30));
+        let choices = [
+            StateChoice::Carry,
+            StateChoice::Carry,
+            StateChoice::Snapshot,
+            StateChoice::Fresh,
+        ];
+        let state = self.rng.pick(&choices, StateChoice::Carry);
         let orders = [
             Order::Pause,
             Order::Resume,
             Order::Resume,
             Order::Promote { now: false },
             Order::Promote { now: true },
-            Order::Abort {
-                state: StateChoice::Carry,
-            },
-            Order::Rollback {
-                to: None,
-                state: StateChoice::Carry,
-            },
-            Order::Rollback {
-                to,
-                state: StateChoice::Carry,
-            },
+            Order::Abort { state },
+            Order::Rollback { to: None, state },
+            Order::Rollback { to, state },
             Order::SetSplit {
                 percent: self.rng.below(102) as u8,
             },
@@ -224,7 +224,7 @@ impl Simulation {
             identity,
             size: 1_000,
             has_health,
-            stateful: false,
+            stateful: component.is_multiple_of(3),
         };
         Event::Wanted {
             agent,
@@ -282,6 +282,8 @@ impl Simulation {
                 warm_up: rng.percent(50).then(|| seconds(rng, &[0, 3, 20])),
                 bake: seconds(rng, &[0, 10, 60, 300]),
                 keep_previous: seconds(rng, &[0, 60, 900]),
+                gate_timeout: seconds(rng, &[2, 30]),
+                immediate_grace: seconds(rng, &[0, 1]),
                 split: 1 + rng.below(99) as u8,
                 progressive: rng.percent(80),
                 stages: stages(rng),
@@ -409,6 +411,11 @@ impl Simulation {
                     outcome,
                 }
             }
+            Asks::HandOver { source, .. } => Event::HandedOver {
+                agent,
+                ticket,
+                result: handed_over(rng, source, bad),
+            },
             Asks::Drain(_) => Event::Drained { agent, ticket },
             Asks::Cut(_) => Event::Cut {
                 agent,
@@ -458,6 +465,28 @@ impl Simulation {
     }
 }
 
+/// How a hand-over ended.
+fn handed_over(rng: &mut Rng, source: StateSource, bad: bool) -> Result<HandedOver, HandOverError> {
+    let cuts = matches!(source, StateSource::Live { cut: true, .. }) && rng.percent(40);
+    let cut = if cuts { 1 + rng.below(3) } else { 0 };
+    if bad {
+        let steps = [HandOverStep::Drain, HandOverStep::Save, HandOverStep::Load];
+        return Err(HandOverError {
+            step: rng.pick(&steps, HandOverStep::Load),
+            message: "it does not work".to_owned(),
+            cut,
+        });
+    }
+    let state_from = match source {
+        StateSource::Live { .. } if cut > 0 && rng.percent(50) => StateFrom::None,
+        StateSource::Live { .. } if cut > 0 => StateFrom::Checkpoint,
+        StateSource::Live { .. } => StateFrom::Live,
+        StateSource::Snapshot => StateFrom::Snapshot,
+        StateSource::Fresh => StateFrom::None,
+    };
+    Ok(HandedOver { state_from, cut })
+}
+
 /// What a listener made of its copies.
 fn heard(rng: &mut Rng) -> Mirrored {
     let requests = rng.below(30);
@@ -479,6 +508,7 @@ fn usual_delay(asks: &Asks) -> u64 {
         Asks::Health(_) => 200,
         Asks::Prepare(..) => 2_000,
         Asks::Drain(_) => 4_000,
+        Asks::HandOver { .. } => 500,
         Asks::Cut(_) => 100,
     }
 }

@@ -42,6 +42,10 @@ impl Agent {
                 self.versions.drained(ticket);
                 Vec::new()
             }
+            Event::HandedOver { ticket, result, .. } => {
+                self.handed_over(cx, ticket, result);
+                Vec::new()
+            }
             Event::Cut { ticket, calls, .. } => {
                 self.was_cut(cx, ticket, calls);
                 Vec::new()
@@ -87,6 +91,10 @@ impl Agent {
         let Some(number) = self.versions.prepared(ticket, false) else {
             return Vec::new();
         };
+        if let Some(carry) = self.carry.as_mut().filter(|carry| carry.target == number) {
+            carry.failed = Some(error);
+            return Vec::new();
+        }
         let kind = match self
             .reload
             .as_ref()

@@ -93,7 +93,9 @@ impl Agent {
         let phase = match reload.progress {
             Progress::Pending { .. } | Progress::Preparing => Phase::Preparing,
             Progress::Starting { .. } => Phase::Starting,
-            Progress::Splitting(_) | Progress::Listening(_) => Phase::InProgress,
+            Progress::Splitting(_) | Progress::Listening(_) | Progress::HandingOver(_) => {
+                Phase::InProgress
+            }
             _ => Phase::Baking,
         };
         let millis = |earlier: Moment| now.0.saturating_sub(earlier.0);

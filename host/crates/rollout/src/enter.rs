@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::agent::Agent;
+use crate::carry::After;
 use crate::endings::Aside;
+use crate::handover::HandOver;
 use crate::mint::Cx;
 use crate::moves::{Ended, Move};
 use crate::reload::{
@@ -12,7 +14,8 @@ use crate::reload::{
 use crate::versions::{Life, Record};
 use crate::{
     Blame, Command, Content, ErrorKind, Evidence, Happened, HotReloadId, HotReloadStatus, Identity,
-    Moment, Outcome, PolicyMode, Settings, Strategy, Traffic, VersionNumber,
+    Moment, Outcome, PolicyMode, Restored, Settings, StateChoice, StateReport, Strategy, Traffic,
+    VersionNumber,
 };
 
 /// Where a move leads.
@@ -44,6 +47,7 @@ impl Agent {
                 Next::Same
             }
             Move::Listen => self.listen(cx).map_or(Next::Same, Next::At),
+            Move::HandOver(then) => self.hand_over(cx, then).map_or(Next::Same, Next::At),
             Move::Swap => self.swap(cx),
             Move::Complete(evidence) => self.complete(cx, evidence),
             Move::Disarm { evidence, reason } => self.disarm(cx, evidence, reason),
@@ -53,6 +57,22 @@ impl Agent {
             Move::Arrive => self.arrive(cx),
             Move::Home => self.home(cx),
             Move::Stop { drain } => self.stop(cx, drain),
+            Move::Carry {
+                target,
+                then,
+                choice,
+            } => {
+                self.begin_carry(cx, target, then, choice);
+                Next::Same
+            }
+            Move::Give => {
+                self.give(cx);
+                Next::Same
+            }
+            Move::Refuse { error } => {
+                self.refuse(cx, &error);
+                Next::Same
+            }
         };
         // Told after the fact: traffic goes first.
         if let (Some(from), Some(to)) = (before, after)
@@ -70,6 +90,7 @@ impl Agent {
             (Next::Over, Some(reload)) => {
                 let (agent, reload, pinned) = (self.name.clone(), reload.id, reload.has_pins);
                 self.reload = None;
+                self.refused = None;
                 if pinned {
                     cx.command(Command::Unpin { agent, reload });
                 }
@@ -100,6 +121,7 @@ impl Agent {
                         content,
                         life: Life::Cold,
                         reload: id,
+                        saved: None,
                     },
                 );
                 (number, content)
@@ -109,6 +131,8 @@ impl Agent {
             record.reload = id;
         }
         self.endings.release(&content.identity);
+        self.refused = None;
+        self.tail = None;
         let mut reload = Reload::new(cx, id, number, content, wanted.settings);
         reload.stable = self.permanent;
         reload.serves_already = existing.is_some();
@@ -170,7 +194,20 @@ impl Agent {
         let (number, strategy, drain) = (reload.number, reload.strategy(), reload.drain());
         let cut = strategy == Strategy::Immediate;
         let cause = Some(reload.id);
+        let hand = match &reload.progress {
+            Progress::HandingOver(moving) => Some(&moving.hand),
+            _ => None,
+        };
+        let drained = hand.is_some_and(HandOver::has_drained);
+        reload.state = hand.and_then(HandOver::done).map(|done| StateReport {
+            state_from: Some(done.state_from),
+            ..StateReport::default()
+        });
         for old in self.route(cx, Some(Traffic::all_to(number)), cause) {
+            // Its calls have ended, and its instance stays as it is: whoever goes back finds it so.
+            if drained {
+                continue;
+            }
             if cut {
                 self.versions.cut(cx, old, cause);
             } else {
@@ -252,6 +289,10 @@ impl Agent {
             Ended::Operator => Some(Aside::Ended),
             Ended::Deadline => Some(Aside::Blameless),
         };
+        let carried = self.carried(cx.now);
+        if let (Some(reload), Some(_)) = (self.reload.as_mut(), carried) {
+            reload.state = carried;
+        }
         if let Some(aside) = aside {
             self.put_aside(cx, aside, reason.clone());
             self.home(cx);
@@ -274,7 +315,16 @@ impl Agent {
         };
         reload.judging = None;
         reload.has_slot = false;
+        let id = reload.id;
         let (bad, wait) = (reload.number, reload.settings.rollback.timeout);
+        let state = match self.carried(cx.now) {
+            None => self.as_it_was(cx.now, target),
+            carried => carried,
+        };
+        let automatic = state.is_some_and(|state| state.restored_from == Some(Restored::Live));
+        self.tail = automatic.then_some((id, bad));
+        self.carry = None;
+        self.onward = self.onward.filter(|(onward, _)| *onward != target);
         if !self.versions.is_ready(target) {
             self.versions.prepare(cx, target);
         }
@@ -284,6 +334,7 @@ impl Agent {
             bad,
             why,
             until,
+            state,
         }))
     }
 
@@ -340,14 +391,29 @@ impl Agent {
         Next::Over
     }
 
-    /// The permanent version serves again, and alone.
+    /// The permanent version serves again, with the state of whoever serves where there is any.
     fn home(&mut self, cx: &mut Cx<'_>) -> Next {
+        let choice = StateChoice::Carry;
+        match self.permanent {
+            Some(target) if self.carry.is_none() && self.needs_state(target, choice) => {
+                self.take_share_back(cx);
+                self.begin_carry(cx, target, After::Home, choice);
+            }
+            _ => {
+                self.carry = None;
+                self.go_home(cx);
+            }
+        }
+        Next::Same
+    }
+
+    /// The permanent version serves again, and alone.
+    pub(crate) fn go_home(&mut self, cx: &mut Cx<'_>) {
         let cause = self.reload.as_ref().map(|reload| reload.id);
         let drain = self.drain_timeout();
         if let Some(permanent) = self.permanent {
             self.send(cx, Traffic::all_to(permanent), drain, cause);
         }
-        Next::Same
     }
 
     fn stop(&mut self, cx: &mut Cx<'_>, drain: std::time::Duration) -> Next {
@@ -358,6 +424,9 @@ impl Agent {
             self.kept.insert(0, old);
         }
         self.warm = None;
+        self.leaving = None;
+        self.onward = None;
+        self.refused = None;
         self.recent.clear();
         cx.tell(None, Happened::Stopped);
         Next::Same
@@ -440,6 +509,7 @@ impl Reload {
             has_figures: false,
             evidence: Evidence::None,
             lost: 0,
+            state: None,
             settings,
         }
     }

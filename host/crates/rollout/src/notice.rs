@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{
     AgentName, Blame, Evidence, Explanation, Fault, HotReloadId, HotReloadStatus, Identity,
-    Verdict, VersionNumber,
+    StateFrom, Verdict, VersionNumber,
 };
 
 /// One thing that happened to an agent.
@@ -69,6 +69,20 @@ pub enum Happened {
     Listening {
         /// The candidate.
         number: VersionNumber,
+    },
+    /// A version has its state, and is not routed to yet.
+    HandedOver {
+        /// The version.
+        to: VersionNumber,
+        /// Where its state came from.
+        state_from: StateFrom,
+    },
+    /// An order was taken and could not be carried out; nothing has changed.
+    OrderFailed {
+        /// In its own words.
+        order: String,
+        /// Why, and what to do.
+        reason: String,
     },
     /// A health check of a candidate failed.
     HealthFailed {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::figures::Figures;
+use crate::handover::HandingOver;
 use crate::series::Series;
 use crate::stages::{Listening, Splitting};
 use crate::{
     AgentName, Blame, Content, Evidence, Explanation, Fault, HotReloadId, HotReloadStatus,
-    Judgement, Moment, Plan, PolicyCall, PolicyMode, ReloadMetrics, Settings, Strategy, Ticket,
-    Verdict, VersionNumber, Window,
+    Judgement, Moment, Plan, PolicyCall, PolicyMode, ReloadMetrics, Settings, StateReport,
+    Strategy, Ticket, Verdict, VersionNumber, Window,
 };
 
 /// How long an answer to `Pin`, `Plan` or `Judge` is waited for before it is asked for again: well beyond the deadline
@@ -43,6 +44,8 @@ pub(crate) enum Progress {
     Splitting(Splitting),
     /// The candidate hears copies and is judged by its answers to them.
     Listening(Listening),
+    /// Its state is on its way to the candidate.
+    HandingOver(HandingOver),
     /// The candidate has all traffic and is judged.
     Baking,
     /// The candidate is permanent and judged on, until then.
@@ -59,7 +62,9 @@ impl Progress {
             Self::Pending { .. } => HotReloadStatus::Pending,
             Self::Preparing => HotReloadStatus::Preparing,
             Self::Starting { .. } => HotReloadStatus::Starting,
-            Self::Splitting(_) | Self::Listening(_) | Self::Baking => HotReloadStatus::InProgress,
+            Self::Splitting(_) | Self::Listening(_) | Self::HandingOver(_) | Self::Baking => {
+                HotReloadStatus::InProgress
+            }
             Self::Unproven { .. } => HotReloadStatus::Completed,
             Self::Settled(status) => *status,
             Self::Returning(_) => HotReloadStatus::RollingBack,
@@ -70,7 +75,7 @@ impl Progress {
     pub(crate) fn is_before_swap(&self) -> bool {
         let early = matches!(
             self,
-            Self::Pending { .. } | Self::Preparing | Self::Starting { .. }
+            Self::Pending { .. } | Self::Preparing | Self::Starting { .. } | Self::HandingOver(_)
         );
         early || self.is_on_trial()
     }
@@ -127,6 +132,8 @@ pub(crate) struct Return {
     pub(crate) bad: VersionNumber,
     pub(crate) why: Back,
     pub(crate) until: Moment,
+    /// What becomes of the state by it.
+    pub(crate) state: Option<StateReport>,
 }
 
 /// Why traffic goes back.
@@ -282,6 +289,8 @@ pub(crate) struct Reload {
     pub(crate) has_figures: bool,
     pub(crate) evidence: Evidence,
     pub(crate) lost: u64,
+    /// What the candidate began with.
+    pub(crate) state: Option<StateReport>,
 }
 
 impl Reload {

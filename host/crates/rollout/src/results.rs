@@ -46,7 +46,10 @@ impl Agent {
             error_kind,
             evidence: reload.evidence,
             metrics: reload.metrics(),
-            state: None,
+            state: match back {
+                Some(back) => back.state,
+                None => reload.state,
+            },
             lost_requests: reload.lost,
         };
         let version = described(reload.number, &reload.content);
@@ -98,6 +101,7 @@ impl Agent {
             reload.started = result.started_at;
             reload.evidence = result.evidence;
             reload.lost = result.lost_requests;
+            reload.state = result.state;
             reload.earlier = Some(result.metrics.clone());
             reload.plan = Some(Plan {
                 strategy: result.strategy,

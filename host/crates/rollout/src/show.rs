@@ -86,7 +86,10 @@ impl Agent {
             at_least_ms: lasts.map(|(at_least, _, _)| millis(at_least)),
             at_least_requests: lasts.map(|(_, needed, _)| needed),
             requests: lasts.map(|(_, _, requests)| requests),
-            waits_for: reason.or_else(|| reload.waits_with(now)),
+            waits_for: self.carry.as_ref().map_or_else(
+                || reason.or_else(|| reload.waits_with(now)),
+                |carry| Some(format!("version {} is to get the state back", carry.target)),
+            ),
         }
     }
 
@@ -121,6 +124,14 @@ impl Agent {
                 since,
                 text,
                 command: format!("caxton retry {name}"),
+            });
+        }
+        if let Some(refused) = &self.refused {
+            list.push(Attention {
+                kind: "order-failed",
+                since: refused.since,
+                text: refused.text.clone(),
+                command: refused.command.clone(),
             });
         }
         if let Some(reload) = &self.reload {
@@ -216,6 +227,9 @@ impl Reload {
 
     /// What it waits for where it is on its way, in a sentence; none where it waits for nothing.
     fn waits_with(&self, now: Moment) -> Option<String> {
+        if matches!(self.progress, Progress::HandingOver(_)) {
+            return Some("its state is on its way to the new version".to_owned());
+        }
         if self.paused {
             return Some("an operator paused it".to_owned());
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::agent::Agent;
+use crate::handover::Then;
 use crate::mint::Cx;
 use crate::moves::{Ended, Move};
 use crate::reload::{Progress, Pushed, Reload, Wish};
@@ -42,8 +43,11 @@ impl Agent {
         let at_once = reload.serves_already || reload.pushed > Pushed::No;
         match reload.strategy() {
             Strategy::TrafficSplitting if !at_once => Move::Stage(0),
+            Strategy::Parallel if !at_once && self.takes_state(reload) => {
+                Move::HandOver(Then::Listen)
+            }
             Strategy::Parallel if !at_once => Move::Listen,
-            _ => Move::Swap,
+            _ => self.all_traffic(reload),
         }
     }
 
@@ -53,11 +57,11 @@ impl Agent {
             return None;
         }
         if reload.pushed > Pushed::No {
-            return Some(Move::Swap);
+            return Some(self.all_traffic(reload));
         }
         match reload.onward() {
             Some(Onward::Stage(stage)) => return Some(Move::Stage(stage)),
-            Some(Onward::AllTraffic) => return Some(Move::Swap),
+            Some(Onward::AllTraffic) => return Some(self.all_traffic(reload)),
             None => {}
         }
         if reload.deadline().is_none_or(|deadline| deadline > now) {
@@ -70,7 +74,7 @@ impl Agent {
             }
             // Something speaks against it: that is more than a lack of evidence, and waits for an operator.
             OnInconclusive::Promote if reload.is_held_by_policy() => None,
-            OnInconclusive::Promote => Some(Move::Swap),
+            OnInconclusive::Promote => Some(self.all_traffic(reload)),
             OnInconclusive::Abort => Some(inconclusive(reload)),
         }
     }

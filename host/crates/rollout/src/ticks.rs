@@ -33,6 +33,10 @@ impl Agent {
         if let Some(measure) = of(self.permanent).filter(|_| self.serving == self.permanent) {
             self.recent.push(start, end, &measure.arm);
         }
+        if let Some((number, measure)) = self.serving.zip(of(self.serving)) {
+            self.versions.answered(number, measure.arm.requests);
+        }
+        self.measure_tail(cx, versions);
         if let Some(reload) = self.reload.as_mut() {
             // What it finishes after a swap began before it and is the slow rest: no figure to hold a candidate against.
             let routed = reload.stable.filter(|stable| self.serving == Some(*stable));
@@ -45,7 +49,24 @@ impl Agent {
         Vec::new()
     }
 
+    /// What a version answered before it was gone back from, and was counted only now.
+    fn measure_tail(&mut self, cx: &mut Cx<'_>, versions: &[Measure]) {
+        let Some((id, bad)) = self.tail else { return };
+        let of = versions.iter().find(|measure| measure.number == bad);
+        let more = of.map_or(0, |measure| measure.arm.requests);
+        if more > 0 {
+            self.amend(cx, id, |result| {
+                if let Some(state) = &mut result.state {
+                    state.calls_since = state.calls_since.map(|calls| calls.saturating_add(more));
+                }
+            });
+        }
+    }
+
     fn ask_judgement(&mut self, cx: &mut Cx<'_>) {
+        if self.carry.is_some() {
+            return;
+        }
         let Some(context) = self.context(cx.now) else {
             return;
         };

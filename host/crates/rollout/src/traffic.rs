@@ -7,14 +7,15 @@ use crate::mint::Cx;
 use crate::{Command, Happened, HotReloadId, Traffic, VersionNumber};
 
 impl Agent {
-    /// Stores the pointer; answers with those that answered requests before and do not any more.
+    /// Stores the pointer, and opens the gate; answers with those that answered requests before and do not any more.
     pub(crate) fn route(
         &mut self,
         cx: &mut Cx<'_>,
         to: Option<Traffic>,
         cause: Option<HotReloadId>,
     ) -> Vec<VersionNumber> {
-        if self.traffic == to {
+        let waiting = std::mem::take(&mut self.gate_closed);
+        if self.traffic == to && !waiting {
             return Vec::new();
         }
         let before = std::mem::replace(&mut self.traffic, to);
