@@ -131,6 +131,7 @@ impl AgentStatus {
                 stable: None,
                 candidate: None,
                 split: 0,
+                split_actual: None,
                 reload: None,
                 quarantined: Vec::new(),
                 attention,

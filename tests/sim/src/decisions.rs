@@ -1,6 +1,6 @@
 //! Decisions in a few words each: what a person compares in a table.
 
-use caxton_rollout::{Command, Happened};
+use caxton_rollout::{Command, Happened, StateReport, StateSource, Traffic, VersionNumber};
 
 /// The command in short; none where it only asks a question or repeats what another one says.
 pub(crate) fn short(command: &Command) -> Option<String> {
@@ -9,7 +9,7 @@ pub(crate) fn short(command: &Command) -> Option<String> {
         Command::Route {
             traffic: Some(traffic),
             ..
-        } => format!("route to {}", traffic.serving),
+        } => route(*traffic),
         Command::Route { traffic: None, .. } => "route to none".to_owned(),
         Command::Drain { number, .. } => format!("drain {number}"),
         Command::Cut { number, .. } => format!("cut {number}"),
@@ -23,7 +23,7 @@ pub(crate) fn short(command: &Command) -> Option<String> {
             )
         }
         Command::Finished { result, .. } => format!(
-            "result: {:?}, {} -> {}, evidence {:?}, lost {}",
+            "result: {:?}, {} -> {}, evidence {:?}, lost {}{}",
             result.status,
             result
                 .from
@@ -33,10 +33,47 @@ pub(crate) fn short(command: &Command) -> Option<String> {
                 .map_or("none".to_owned(), |number| number.to_string()),
             result.evidence,
             result.lost_requests,
+            result.state.map_or_else(String::new, state),
         ),
         Command::Tell(notice) => return happened(&notice.what),
+        Command::HandOver { to, source, .. } => hand_over(*to, *source),
         Command::CheckHealth { .. } | Command::Judge { .. } | Command::Unpin { .. } => return None,
     })
+}
+
+fn state(report: StateReport) -> String {
+    let from = report.state_from.map(|from| format!(", state {from:?}"));
+    let back = report.restored_from.map(|back| format!(", state {back:?}"));
+    let calls = report
+        .calls_since
+        .map(|calls| format!(", {calls} calls ago"));
+    let seconds = report
+        .seconds_since
+        .map(|seconds| format!(", {seconds} s ago"));
+    [from, back, calls, seconds].into_iter().flatten().collect()
+}
+
+fn route(traffic: Traffic) -> String {
+    let Traffic {
+        serving,
+        split,
+        listener,
+    } = traffic;
+    let split = split.map(|split| format!(", {} % to {}", split.percent, split.candidate));
+    let copies = listener.map(|listener| format!(", copies to {listener}"));
+    let (split, copies) = (split.unwrap_or_default(), copies.unwrap_or_default());
+    format!("route to {serving}{split}{copies}")
+}
+
+fn hand_over(to: VersionNumber, source: StateSource) -> String {
+    match source {
+        StateSource::Live { from, cut, .. } => {
+            let cut = if cut { ", cutting" } else { "" };
+            format!("hand the state of {from} over to {to}{cut}")
+        }
+        StateSource::Snapshot => format!("give {to} what it saved last"),
+        StateSource::Fresh => format!("let {to} begin empty"),
+    }
 }
 
 fn happened(what: &Happened) -> Option<String> {
@@ -76,6 +113,9 @@ fn happened(what: &Happened) -> Option<String> {
         Happened::CallsCut { number, calls } => format!("{calls} calls were cut on {number}"),
         Happened::Ordered { order } => format!("an operator says {order}"),
         Happened::Stopped => "stopped".to_owned(),
+        Happened::HandedOver { to, state_from } => format!("{to} has its state: {state_from:?}"),
+        Happened::OrderFailed { reason, .. } => reason.clone(),
+        Happened::Share { .. } | Happened::Listening { .. } => return None,
         Happened::Swapped { .. } | Happened::Completed { .. } | Happened::RolledBack { .. } => {
             return None;
         }

@@ -5,11 +5,13 @@
 //!
 //! What is deliberately not here: what the edge does with a command. That is what end-to-end tests are for.
 
+mod books;
 mod decisions;
 mod rng;
 mod simulation;
 mod world;
 
+pub use books::{Books, Broken};
 pub use rng::Rng;
 pub use simulation::Simulation;
-pub use world::{Asks, Books, Broken, Question, World};
+pub use world::{Asks, Question, World};

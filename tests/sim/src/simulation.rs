@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caxton_rollout::{
-    AgentName, Arm, Blame, Content, Digest, Event, Explanation, Fault, FaultKind, HealthOutcome,
-    HealthSettings, Identity, Measure, Moment, OnInconclusive, OnUnproven, Order, Plan, PolicyMode,
-    PolicyRef, ReloadSettings, RollbackAnswer, RollbackSettings, Settings, StateChoice, Step,
-    Strategy, StrategyAnswer, Ticket, Verdict, VersionNumber,
+    AgentName, Arm, Blame, Content, Digest, Event, Explanation, Fault, FaultKind, HandOverError,
+    HandOverStep, HandedOver, HealthOutcome, HealthSettings, Identity, Measure, MirrorSettings,
+    Mirrored, Moment, OnInconclusive, OnUnproven, Order, Plan, PolicyMode, PolicyRef,
+    ReloadSettings, RollbackAnswer, RollbackSettings, Settings, Stage, StateChoice, StateFrom,
+    StateSource, Step, Strategy, StrategyAnswer, Ticket, Verdict, VersionNumber,
 };
 
+use crate::books::Broken;
 use crate::rng::Rng;
-use crate::world::{Asks, Broken, Question, World};
+use crate::world::{Asks, Question, World};
 
 /// Events in the queue carry a number, so that those of the same moment keep their order.
 type Key = (Moment, u64);
@@ -185,22 +187,24 @@ impl Simulation {
 
     fn any_order(&mut self) -> Order {
         let to = VersionNumber::new(1 + self.rng.below(30));
+        let choices = [
+            StateChoice::Carry,
+            StateChoice::Carry,
+            StateChoice::Snapshot,
+            StateChoice::Fresh,
+        ];
+        let state = self.rng.pick(&choices, StateChoice::Carry);
         let orders = [
             Order::Pause,
             Order::Resume,
             Order::Resume,
             Order::Promote { now: false },
             Order::Promote { now: true },
-            Order::Abort {
-                state: StateChoice::Carry,
-            },
-            Order::Rollback {
-                to: None,
-                state: StateChoice::Carry,
-            },
-            Order::Rollback {
-                to,
-                state: StateChoice::Carry,
+            Order::Abort { state },
+            Order::Rollback { to: None, state },
+            Order::Rollback { to, state },
+            Order::SetSplit {
+                percent: self.rng.below(102) as u8,
             },
             Order::Retry,
             Order::Retry,
@@ -220,7 +224,7 @@ impl Simulation {
             identity,
             size: 1_000,
             has_health,
-            stateful: false,
+            stateful: component.is_multiple_of(3),
         };
         Event::Wanted {
             agent,
@@ -257,6 +261,8 @@ impl Simulation {
             Strategy::Graceful,
             Strategy::Immediate,
             Strategy::Parallel,
+            Strategy::TrafficSplitting,
+            Strategy::TrafficSplitting,
         ];
         let inconclusive = [
             OnInconclusive::Abort,
@@ -276,6 +282,16 @@ impl Simulation {
                 warm_up: rng.percent(50).then(|| seconds(rng, &[0, 3, 20])),
                 bake: seconds(rng, &[0, 10, 60, 300]),
                 keep_previous: seconds(rng, &[0, 60, 900]),
+                gate_timeout: seconds(rng, &[2, 30]),
+                immediate_grace: seconds(rng, &[0, 1]),
+                split: 1 + rng.below(99) as u8,
+                progressive: rng.percent(80),
+                stages: stages(rng),
+                mirror: MirrorSettings {
+                    at_least: seconds(rng, &[0, 5, 60]),
+                    at_least_requests: rng.below(60),
+                    ..MirrorSettings::default()
+                },
                 deadline: seconds(rng, &[5, 60, 3_600]),
                 on_inconclusive: rng.pick(&inconclusive, OnInconclusive::Abort),
                 on_unproven: rng.pick(&unproven, OnUnproven::Keep),
@@ -299,13 +315,16 @@ impl Simulation {
         if live.is_empty() {
             return Ok(());
         }
-        let serving = self.world.books.get(&agent).and_then(|books| books.serving);
+        let traffic = self.world.books.get(&agent).and_then(|books| books.traffic);
         let versions = live.into_iter().map(|number| {
-            let requests = if Some(number) == serving {
+            let split = traffic.and_then(|traffic| traffic.split);
+            let split = split.filter(|split| split.candidate == number);
+            let requests = if traffic.is_some_and(|traffic| traffic.serving == number) {
                 self.rng.below(30)
             } else {
-                0
+                split.map_or(0, |split| self.rng.below(1 + u64::from(split.percent) / 3))
             };
+            let listens = traffic.is_some_and(|traffic| traffic.listener == Some(number));
             let failures = if self.rng.percent(15) {
                 requests
             } else {
@@ -322,7 +341,7 @@ impl Simulation {
                 arm,
                 callers: requests,
                 failing_callers: failures,
-                mirrored: None,
+                mirrored: listens.then(|| heard(&mut self.rng)),
             }
         });
         let versions = versions.collect();
@@ -392,6 +411,11 @@ impl Simulation {
                     outcome,
                 }
             }
+            Asks::HandOver { source, .. } => Event::HandedOver {
+                agent,
+                ticket,
+                result: handed_over(rng, source, bad),
+            },
             Asks::Drain(_) => Event::Drained { agent, ticket },
             Asks::Cut(_) => Event::Cut {
                 agent,
@@ -441,12 +465,50 @@ impl Simulation {
     }
 }
 
+/// How a hand-over ended.
+fn handed_over(rng: &mut Rng, source: StateSource, bad: bool) -> Result<HandedOver, HandOverError> {
+    let cuts = matches!(source, StateSource::Live { cut: true, .. }) && rng.percent(40);
+    let cut = if cuts { 1 + rng.below(3) } else { 0 };
+    if bad {
+        let steps = [HandOverStep::Drain, HandOverStep::Save, HandOverStep::Load];
+        return Err(HandOverError {
+            step: rng.pick(&steps, HandOverStep::Load),
+            message: "it does not work".to_owned(),
+            cut,
+        });
+    }
+    let state_from = match source {
+        StateSource::Live { .. } if cut > 0 && rng.percent(50) => StateFrom::None,
+        StateSource::Live { .. } if cut > 0 => StateFrom::Checkpoint,
+        StateSource::Live { .. } => StateFrom::Live,
+        StateSource::Snapshot => StateFrom::Snapshot,
+        StateSource::Fresh => StateFrom::None,
+    };
+    Ok(HandedOver { state_from, cut })
+}
+
+/// What a listener made of its copies.
+fn heard(rng: &mut Rng) -> Mirrored {
+    let requests = rng.below(30);
+    let arm = Arm {
+        requests,
+        failures: rng.below(requests / 4 + 1),
+        ..Arm::default()
+    };
+    Mirrored {
+        arm,
+        mismatches: rng.below(requests / 4 + 1),
+        skipped: rng.below(3),
+    }
+}
+
 fn usual_delay(asks: &Asks) -> u64 {
     match asks {
         Asks::Pin | Asks::Plan(_) | Asks::Judge { .. } => 50,
         Asks::Health(_) => 200,
         Asks::Prepare(..) => 2_000,
         Asks::Drain(_) => 4_000,
+        Asks::HandOver { .. } => 500,
         Asks::Cut(_) => 100,
     }
 }
@@ -459,11 +521,36 @@ fn fault(policy: &str, kind: FaultKind) -> Fault {
     }
 }
 
-/// Plans that are legal and rare.
+/// A few rising shares.
+fn stages(rng: &mut Rng) -> Vec<Stage> {
+    let mut split = 0;
+    let mut stages = Vec::new();
+    for _ in 0..1 + rng.below(4) {
+        split += 1 + rng.below(24) as u8;
+        stages.push(Stage {
+            split,
+            at_least: Duration::from_secs(rng.pick(&[0, 5, 30], 1)),
+            at_least_requests: rng.pick(&[0, 10, 100], 0),
+            needs_operator: rng.percent(15),
+        });
+    }
+    stages
+}
+
+/// Plans that are legal and rare, and some that are not.
 fn strange(rng: &mut Rng, plan: Plan) -> Plan {
     match rng.below(20) {
         0 => Plan {
             strategy: Strategy::TrafficSplitting,
+            ..plan
+        },
+        2 => Plan {
+            strategy: Strategy::TrafficSplitting,
+            stages: [20, 20].map(Stage::of).to_vec(),
+            ..plan
+        },
+        3 => Plan {
+            strategy: Strategy::Parallel,
             ..plan
         },
         1 => Plan {
@@ -494,10 +581,10 @@ fn verdict(rng: &mut Rng, policy: &str) -> Result<RollbackAnswer, Fault> {
 
 fn step(rng: &mut Rng) -> Result<StrategyAnswer, Fault> {
     let step = match rng.below(100) {
-        0..90 => Step::Wait,
-        90..93 => Step::Promote,
-        93 => Step::Advance,
-        94 => Step::SetSplit(30),
+        0..40 => Step::Wait,
+        40..85 => Step::Advance,
+        85..92 => Step::Promote,
+        92..95 => Step::SetSplit(rng.below(110) as u8),
         95 => Step::Hold("look at this".to_owned()),
         _ => return Err(fault("standard", FaultKind::Trap)),
     };

@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use crate::books::{Books, Broken, Checked, Handing, broken};
 use caxton_rollout::{
-    AgentName, Command, Event, Fleet, FleetSettings, Happened, HotReloadId, HotReloadResult,
-    HotReloadStatus, Identity, MAX_WINDOWS, Moment, Notice, Order, OrderError, PolicyCall, Ticket,
-    VersionNumber,
+    AgentName, AgentView, Command, Event, Fleet, FleetSettings, Happened, HotReloadStatus,
+    Identity, MAX_WINDOWS, Moment, Notice, Order, OrderError, PolicyCall, StateSource, Ticket,
+    VersionNumber, Window,
 };
 
 /// More live versions of one agent than the core lets there be: its own bound for those that come in, and those that
@@ -42,6 +43,13 @@ pub enum Asks {
     Drain(VersionNumber),
     /// How many calls were ended?
     Cut(VersionNumber),
+    /// Has it its state?
+    HandOver {
+        /// Who gets it.
+        to: VersionNumber,
+        /// Where from.
+        source: StateSource,
+    },
     /// What do the policies say?
     Judge {
         /// The rollback policies.
@@ -49,25 +57,6 @@ pub enum Asks {
         /// Whether the strategy policy is asked, too.
         strategy: bool,
     },
-}
-
-/// What is known of one agent outside of the core.
-#[derive(Debug, Clone, Default)]
-pub struct Books {
-    /// Its file is there.
-    pub present: bool,
-    /// Who gets new requests.
-    pub serving: Option<VersionNumber>,
-    /// Contents that came and were not forgotten.
-    pub contents: BTreeSet<Identity>,
-    /// Versions that are up.
-    pub ready: BTreeSet<VersionNumber>,
-    preparing: BTreeMap<Ticket, VersionNumber>,
-    identities: BTreeMap<VersionNumber, Identity>,
-    quarantined: BTreeSet<Identity>,
-    statuses: BTreeMap<HotReloadId, HotReloadStatus>,
-    /// Results by reload.
-    pub results: BTreeMap<HotReloadId, HotReloadResult>,
 }
 
 /// The core and what is outside of it.
@@ -88,20 +77,16 @@ pub struct World {
     pub quiet: bool,
     /// The decisions in order, short, for tables.
     pub decisions: Vec<(Moment, String)>,
+    /// What the policies were last told.
+    pub windows: Vec<Window>,
     /// How many reloads have begun.
     pub reloads: u64,
     /// How many moves to each status were seen.
     pub seen: BTreeMap<HotReloadStatus, u64>,
 }
 
-/// A promise that was broken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Broken(pub String);
-
-type Checked = Result<(), Broken>;
-
-fn broken(what: impl Into<String>) -> Checked {
-    Err(Broken(what.into()))
+fn named(agent: &AgentName, checked: Checked) -> Checked {
+    checked.map_err(|Broken(what)| Broken(format!("{agent}: {what}")))
 }
 
 impl World {
@@ -117,6 +102,7 @@ impl World {
             log: String::new(),
             quiet: false,
             decisions: Vec::new(),
+            windows: Vec::new(),
             reloads: 0,
             seen: BTreeMap::new(),
         }
@@ -132,6 +118,9 @@ impl World {
                 let books = self.books.entry(agent.clone()).or_default();
                 books.present = true;
                 books.contents.insert(content.identity);
+                if content.stateful {
+                    books.stateful.insert(content.identity);
+                }
             }
             Event::Removed { agent } => {
                 if let Some(books) = self.books.get_mut(agent) {
@@ -140,6 +129,22 @@ impl World {
             }
             Event::Prepared { agent, ticket } => self.came_up(agent, *ticket, true),
             Event::PrepareFailed { agent, ticket, .. } => self.came_up(agent, *ticket, false),
+            Event::HandedOver {
+                agent,
+                ticket,
+                result,
+            } => {
+                if let Some(books) = self.books.get_mut(agent) {
+                    books.handed_over(self.now, *ticket, result);
+                }
+            }
+            Event::Measured {
+                agent, versions, ..
+            } => {
+                if let Some(books) = self.books.get_mut(agent) {
+                    books.answered(versions);
+                }
+            }
             _ => {}
         }
         if !self.quiet {
@@ -176,8 +181,13 @@ impl World {
                 let after = self.fleet.view(agent);
                 let same = match (&before, &after) {
                     (Some(before), Some(after)) => {
-                        (before.serving, &before.reload, &before.candidate)
-                            == (after.serving, &after.reload, &after.candidate)
+                        let stands = |view: &AgentView| {
+                            let reload = view.reload.as_ref();
+                            let at = reload.map(|reload| (reload.id, reload.status, reload.stage));
+                            let since = reload.map(|reload| (reload.since, reload.paused));
+                            (view.serving, view.split, at, since, view.candidate)
+                        };
+                        stands(before) == stands(after)
                     }
                     (None, None) => true,
                     _ => false,
@@ -303,9 +313,27 @@ impl World {
                 self.ask(agent, ticket, Asks::Health(number))
             }
             Command::Route { agent, traffic } => {
-                self.route(&agent, traffic.map(|traffic| traffic.serving))
+                let books = self.books.entry(agent.clone()).or_default();
+                named(&agent, books.route(self.now, traffic))
             }
-            Command::HandOver { agent, .. } => broken(format!("{agent}: nobody asked for state")),
+            Command::HandOver {
+                agent,
+                ticket,
+                to,
+                source,
+                timeout,
+            } => {
+                let until = self.now.after(timeout);
+                let hand = Handing {
+                    ticket,
+                    to,
+                    source,
+                    until,
+                };
+                let books = self.books.entry(agent.clone()).or_default();
+                named(&agent, books.hand_over(self.now, hand))?;
+                self.ask(agent, ticket, Asks::HandOver { to, source })
+            }
             Command::Drain {
                 agent,
                 ticket,
@@ -342,6 +370,7 @@ impl World {
                 {
                     return broken(format!("{agent}: a window ends before it starts"));
                 }
+                self.windows = windows.to_vec();
                 self.ask(
                     agent,
                     ticket,
@@ -351,7 +380,10 @@ impl World {
                     },
                 )
             }
-            Command::Unload { agent, number } => self.unload(&agent, number),
+            Command::Unload { agent, number } => {
+                let books = self.books.entry(agent.clone()).or_default();
+                named(&agent, books.unload(number))
+            }
             Command::Forget { agent, identity } => {
                 let known = self
                     .books
@@ -368,7 +400,8 @@ impl World {
                 if !result.status.is_terminal() {
                     return broken(format!("{agent}: {:?} is no end", result.status));
                 }
-                let books = self.books.entry(agent).or_default();
+                let books = self.books.entry(agent.clone()).or_default();
+                named(&agent, books.finished(&result))?;
                 books.results.insert(result.id, result);
                 Ok(())
             }
@@ -386,36 +419,6 @@ impl World {
         } else {
             broken(format!("{agent}: {number} is used and is not ready"))
         }
-    }
-
-    fn route(&mut self, agent: &AgentName, serving: Option<VersionNumber>) -> Checked {
-        if let Some(number) = serving {
-            self.is_up(agent, number)?;
-        }
-        let books = self.books.entry(agent.clone()).or_default();
-        if serving.is_none() && books.present {
-            return broken(format!(
-                "{agent}: nothing serves any more, and the file is there"
-            ));
-        }
-        books.serving = serving;
-        Ok(())
-    }
-
-    fn unload(&mut self, agent: &AgentName, number: VersionNumber) -> Checked {
-        let books = self.books.entry(agent.clone()).or_default();
-        if books.serving == Some(number) {
-            return broken(format!("{agent}: {number} is unloaded while it serves"));
-        }
-        let was_preparing = books
-            .preparing
-            .values()
-            .any(|preparing| *preparing == number);
-        books.preparing.retain(|_, preparing| *preparing != number);
-        if !books.ready.remove(&number) && !was_preparing {
-            return broken(format!("{agent}: {number} is unloaded and was not loaded"));
-        }
-        Ok(())
     }
 
     fn hear(&mut self, notice: Notice) -> Checked {
@@ -443,6 +446,9 @@ impl World {
                     return broken(format!("{agent}: {before:?}, said {from:?}, to {to:?}"));
                 }
             }
+            (Happened::CallsCut { number, calls }, _) if books.cut == Some((number, calls)) => {
+                books.cut = None;
+            }
             (Happened::Quarantined { identity, .. }, _) => {
                 books.quarantined.insert(identity);
             }
@@ -460,7 +466,8 @@ impl World {
             let Some(view) = self.fleet.view(name) else {
                 continue;
             };
-            if view.serving != books.serving {
+            named(name, books.check(self.now))?;
+            if view.serving != books.serving() {
                 return broken(format!("{name}: the core forgot who serves"));
             }
             if view.serving.is_some() != view.permanent.is_some() {
@@ -493,29 +500,6 @@ impl World {
         if preparing > self.max_reloads {
             return broken(format!("{preparing} versions are prepared at once"));
         }
-        Ok(())
-    }
-}
-
-impl Books {
-    fn prepare(&mut self, ticket: Ticket, number: VersionNumber, identity: Identity) -> Checked {
-        if !self.contents.contains(&identity) {
-            return broken(format!(
-                "{number} is to be prepared from what was forgotten"
-            ));
-        }
-        if self.ready.contains(&number) || self.preparing.values().any(|other| *other == number) {
-            return broken(format!("{number} is prepared twice"));
-        }
-        let known = *self.identities.entry(number).or_insert(identity);
-        if known != identity {
-            return broken(format!("{number} has two contents"));
-        }
-        let comes_in = self.quarantined.contains(&identity);
-        if comes_in {
-            return broken(format!("{number} was quarantined and is prepared"));
-        }
-        self.preparing.insert(ticket, number);
         Ok(())
     }
 }

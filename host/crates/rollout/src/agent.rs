@@ -7,19 +7,23 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::carry::{Carry, Refused};
 use crate::endings::Endings;
 use crate::mint::Cx;
-use crate::moves::{Ended, Move};
+use crate::moves::Move;
 use crate::reload::{Progress, Reload};
 use crate::series::Recent;
 use crate::versions::Versions;
 use crate::{
-    AgentName, Command, Content, Event, Happened, HotReloadResult, Identity, Moment, Outcome,
-    Settings, Version, VersionNumber,
+    AgentName, Command, Content, Event, Happened, HotReloadId, HotReloadResult, Identity, Moment,
+    Outcome, Settings, StateChoice, Traffic, Version, VersionNumber,
 };
 
 /// How many results an agent keeps: what a person scrolls through, and more than the 16 that policies see.
 pub(crate) const MAX_HISTORY: usize = 50;
+
+/// Why a reload ends when its file does.
+pub(crate) const REMOVED: &str = "the file was removed";
 
 /// More moves than one event can lead to; beyond it the rules of `moves` would go round in circles.
 const MAX_MOVES: usize = 32;
@@ -52,6 +56,8 @@ pub(crate) struct Agent {
     pub(crate) versions: Versions,
     pub(crate) wanted: Option<Wanted>,
     pub(crate) serving: Option<VersionNumber>,
+    /// Where new requests go, as it was last commanded.
+    pub(crate) traffic: Option<Traffic>,
     pub(crate) permanent: Option<VersionNumber>,
     /// The version before the permanent one, compiled until then.
     pub(crate) warm: Option<(VersionNumber, Moment)>,
@@ -63,6 +69,18 @@ pub(crate) struct Agent {
     pub(crate) history: VecDeque<Past>,
     pub(crate) recent: Recent,
     pub(crate) removed_at: Option<Moment>,
+    /// The file is gone, and what serves is to be stopped, with so long to end its calls.
+    pub(crate) leaving: Option<Duration>,
+    /// New requests wait: state is on its way. The next `Route` opens the gate.
+    pub(crate) gate_closed: bool,
+    /// State on its way back.
+    pub(crate) carry: Option<Carry>,
+    /// Where an operator wants to go after the way back that goes on, and with what state.
+    pub(crate) onward: Option<(VersionNumber, StateChoice)>,
+    /// The last way back that was ordered and refused.
+    pub(crate) refused: Option<Refused>,
+    /// A version that was gone back from: what it answered until then and was not counted yet belongs to this result.
+    pub(crate) tail: Option<(HotReloadId, VersionNumber)>,
     /// Contents that are held outside for this agent.
     pub(crate) contents: BTreeSet<Identity>,
     pub(crate) last_error: Option<String>,
@@ -79,6 +97,7 @@ impl Agent {
             versions: Versions::default(),
             wanted: None,
             serving: None,
+            traffic: None,
             permanent: None,
             warm: None,
             kept: Vec::new(),
@@ -87,6 +106,12 @@ impl Agent {
             history: VecDeque::new(),
             recent: Recent::default(),
             removed_at: None,
+            leaving: None,
+            gate_closed: false,
+            carry: None,
+            onward: None,
+            refused: None,
+            tail: None,
             contents: BTreeSet::new(),
             last_error: None,
             told_diverged: None,
@@ -159,6 +184,11 @@ impl Agent {
     }
 
     fn want(&mut self, cx: &mut Cx<'_>, content: Content, settings: Arc<Settings>) -> Vec<Move> {
+        // An agent whose state does not move is like one that has none.
+        let content = Content {
+            stateful: content.stateful && settings.reload.preserve_state,
+            ..content
+        };
         let same = self
             .wanted
             .as_ref()
@@ -174,35 +204,18 @@ impl Agent {
         });
         self.contents.insert(content.identity);
         self.removed_at = None;
+        self.leaving = None;
         Vec::new()
     }
 
-    /// The file is gone: whatever goes on ends, and what serves drains.
+    /// The file is gone: whatever goes on ends, and what serves drains; after the answer where state is on its way.
     fn remove(&mut self, cx: &mut Cx<'_>) -> Vec<Move> {
         let Some(wanted) = self.wanted.take() else {
             return Vec::new();
         };
         self.removed_at = Some(cx.now);
-        let reason = "the file was removed".to_owned();
-        let end = self.reload.as_ref().map(|reload| match reload.progress {
-            Progress::Returning(_) => Move::Fail {
-                error: reason,
-                hosts_fault: false,
-            },
-            Progress::Unproven { .. } | Progress::Settled(_) => Move::Disarm {
-                evidence: None,
-                reason,
-            },
-            _ => Move::Cancel {
-                why: Ended::Removed,
-                reason,
-            },
-        });
-        let mut moves: Vec<Move> = end.into_iter().collect();
-        moves.push(Move::Stop {
-            drain: wanted.settings.reload.drain_timeout,
-        });
-        moves
+        self.leaving = Some(wanted.settings.reload.drain_timeout);
+        Vec::new()
     }
 
     fn tell_diverged(&mut self, cx: &mut Cx<'_>) {
@@ -263,6 +276,7 @@ impl Agent {
         needed.extend(self.serving);
         needed.extend(self.permanent);
         needed.extend(self.warm.map(|(number, _)| number));
+        needed.extend(self.carry.as_ref().map(|carry| carry.target));
         if let Some(reload) = &self.reload {
             needed.insert(reload.number);
             needed.extend(reload.stable);
@@ -281,7 +295,8 @@ impl Agent {
             .as_ref()
             .and_then(|w| self.endings.again_at(&w.content.identity));
         let warm = self.warm.map(|(_, until)| until);
-        let own = [forget, again, warm].into_iter().flatten();
+        let carry = self.carry.as_ref().and_then(Carry::due);
+        let own = [forget, again, warm, carry].into_iter().flatten();
         let reload = self.reload.iter().flat_map(Reload::due);
         own.chain(reload)
             .chain(self.versions.due())
@@ -299,7 +314,11 @@ impl Reload {
             Progress::Returning(back) => Some(back.until),
             Progress::Unproven { until } => Some(*until),
             Progress::Baking => Some(self.bake_end()),
-            Progress::Preparing | Progress::Settled(_) => None,
+            Progress::HandingOver(moving) => moving.hand.due(),
+            Progress::Preparing
+            | Progress::Splitting(_)
+            | Progress::Listening(_)
+            | Progress::Settled(_) => None,
         };
         let starting = matches!(self.progress, Progress::Starting { .. });
         let warm = self.warm_at().filter(|_| starting);

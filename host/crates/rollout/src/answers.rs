@@ -4,7 +4,7 @@ use crate::agent::Agent;
 use crate::mint::Cx;
 use crate::moves::Move;
 use crate::reload::{Progress, Reload};
-use crate::{Event, Fault, Happened, HealthOutcome, Plan, Strategy, Ticket};
+use crate::{ErrorKind, Event, Fault, Happened, HealthOutcome, Plan, Ticket, ValidationError};
 
 /// Faults are told at the first, when they become the operator's concern, and then once in so many, so that a policy
 /// that fails each second does not fill the event stream.
@@ -42,6 +42,10 @@ impl Agent {
                 self.versions.drained(ticket);
                 Vec::new()
             }
+            Event::HandedOver { ticket, result, .. } => {
+                self.handed_over(cx, ticket, result);
+                Vec::new()
+            }
             Event::Cut { ticket, calls, .. } => {
                 self.was_cut(cx, ticket, calls);
                 Vec::new()
@@ -64,44 +68,53 @@ impl Agent {
         let Some(reload) = self.reload.as_mut() else {
             return Vec::new();
         };
+        let plan = plan.and_then(|plan| reload.possible(plan));
         let fault = plan.as_ref().err().cloned();
         if !reload.answered(cx.now, ticket, fault.clone()) {
             return Vec::new();
         }
         reload.plan_fault(cx, fault);
         let Ok(plan) = plan else { return Vec::new() };
-        let strategy = plan.strategy;
+        let refused = reload.refuses(plan.strategy);
         reload.plan = Some(reload.bounded(plan));
-        let name = match strategy {
-            Strategy::Graceful | Strategy::Immediate => return Vec::new(),
-            Strategy::Parallel => "parallel",
-            Strategy::TrafficSplitting => "traffic-splitting",
+        let fail = |error: ValidationError| Move::Fail {
+            error: error.to_string(),
+            kind: match error {
+                ValidationError::SplitsState { .. } => ErrorKind::TrafficSplittingFailed,
+                _ => ErrorKind::ValidationFailed,
+            },
         };
-        let error = format!(
-            "strategy {name} is not available in this host: set [reload] strategy to graceful or immediate"
-        );
-        vec![Move::Fail {
-            error,
-            hosts_fault: false,
-        }]
+        refused.map(fail).into_iter().collect()
     }
 
     fn prepare_failed(&mut self, ticket: Ticket, error: String, hosts_fault: bool) -> Vec<Move> {
         let Some(number) = self.versions.prepared(ticket, false) else {
             return Vec::new();
         };
-        let concerns = self
+        if let Some(carry) = self.carry.as_mut().filter(|carry| carry.target == number) {
+            carry.failed = Some(error);
+            return Vec::new();
+        }
+        let kind = match self
             .reload
             .as_ref()
-            .is_some_and(|reload| match &reload.progress {
-                Progress::Returning(back) => back.target == number,
-                _ => reload.number == number,
-            });
-        if concerns {
-            vec![Move::Fail { error, hosts_fault }]
-        } else {
-            Vec::new()
-        }
+            .map(|reload| (&reload.progress, reload.number))
+        {
+            Some((Progress::Returning(back), _)) if back.target == number => {
+                ErrorKind::RollbackFailed
+            }
+            Some((progress, coming))
+                if coming == number && !matches!(progress, Progress::Returning(_)) =>
+            {
+                if hosts_fault {
+                    ErrorKind::InsufficientResources
+                } else {
+                    ErrorKind::ValidationFailed
+                }
+            }
+            _ => return Vec::new(),
+        };
+        vec![Move::Fail { error, kind }]
     }
 
     fn health(&mut self, cx: &mut Cx<'_>, ticket: Ticket, outcome: HealthOutcome) {

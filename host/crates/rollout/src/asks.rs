@@ -6,6 +6,7 @@ use crate::agent::Agent;
 use crate::mint::Cx;
 use crate::moves::{LONGEST_WAIT, LONGEST_WATCH};
 use crate::reload::{ASK_AGAIN, ASK_PATIENCE, Asking, Progress, Pushed, Reload};
+use crate::stages::count;
 use crate::versions::described;
 use crate::{
     Attempt, Command, Context, Explanation, Fault, Moment, Phase, Plan, PolicyCall, Strategy,
@@ -92,6 +93,9 @@ impl Agent {
         let phase = match reload.progress {
             Progress::Pending { .. } | Progress::Preparing => Phase::Preparing,
             Progress::Starting { .. } => Phase::Starting,
+            Progress::Splitting(_) | Progress::Listening(_) | Progress::HandingOver(_) => {
+                Phase::InProgress
+            }
             _ => Phase::Baking,
         };
         let millis = |earlier: Moment| now.0.saturating_sub(earlier.0);
@@ -115,8 +119,8 @@ impl Agent {
             candidate: described(reload.number, &reload.content),
             stateful: reload.content.stateful,
             phase,
-            stage: 0,
-            stages: 0,
+            stage: reload.stage_index(),
+            stages: count(reload.stages().len()),
             stage_elapsed_ms: millis(reload.since),
             elapsed_ms: millis(reload.started),
             split: reload.split(),
@@ -153,11 +157,11 @@ impl Reload {
 
     /// Per cent of new requests that are meant for the candidate.
     pub(crate) fn split(&self) -> u8 {
-        let serves = matches!(self.progress, Progress::Baking | Progress::Unproven { .. });
-        if serves || self.serves_already {
-            100
-        } else {
-            0
+        match self.progress {
+            Progress::Splitting(split) => split.percent,
+            Progress::Baking | Progress::Unproven { .. } => 100,
+            _ if self.serves_already => 100,
+            _ => 0,
         }
     }
 
@@ -229,7 +233,7 @@ impl Reload {
             strategy,
             warm_up: configured.warm_up.unwrap_or(warm_up),
             drain: configured.drain_timeout,
-            stages: Vec::new(),
+            stages: self.configured_stages(strategy),
             bake: configured.bake,
             keep_previous: configured.keep_previous,
             preserve_state: self.content.stateful,

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::agent::Agent;
+use crate::carry::After;
 use crate::endings::Aside;
+use crate::handover::HandOver;
 use crate::mint::Cx;
 use crate::moves::{Ended, Move};
 use crate::reload::{
@@ -11,8 +13,9 @@ use crate::reload::{
 };
 use crate::versions::{Life, Record};
 use crate::{
-    Blame, Command, Content, Evidence, Happened, HotReloadId, HotReloadStatus, Identity, Moment,
-    Outcome, PolicyMode, Settings, Strategy, Traffic, VersionNumber,
+    Blame, Command, Content, ErrorKind, Evidence, Happened, HotReloadId, HotReloadStatus, Identity,
+    Moment, Outcome, PolicyMode, Restored, Settings, StateChoice, StateReport, Strategy, Traffic,
+    VersionNumber,
 };
 
 /// Where a move leads.
@@ -38,18 +41,43 @@ impl Agent {
             Move::Begin { existing } => self.begin(cx, existing),
             Move::Prepare => self.prepare(cx),
             Move::Start => self.start(cx),
+            Move::Stage(stage) => self.enter_stage(cx, stage).map_or(Next::Same, Next::At),
+            Move::Share { percent, ordered } => {
+                self.set_share(cx, percent, ordered);
+                Next::Same
+            }
+            Move::Listen => self.listen(cx).map_or(Next::Same, Next::At),
+            Move::HandOver(then) => self.hand_over(cx, then).map_or(Next::Same, Next::At),
             Move::Swap => self.swap(cx),
             Move::Complete(evidence) => self.complete(cx, evidence),
             Move::Disarm { evidence, reason } => self.disarm(cx, evidence, reason),
-            Move::Fail { error, hosts_fault } => self.fail(cx, error, hosts_fault),
+            Move::Fail { error, kind } => self.fail(cx, error, kind),
             Move::Cancel { why, reason } => self.cancel(cx, why, reason),
             Move::GoBack { target, why } => self.go_back(cx, target, why),
             Move::Arrive => self.arrive(cx),
             Move::Home => self.home(cx),
             Move::Stop { drain } => self.stop(cx, drain),
+            Move::Carry {
+                target,
+                then,
+                choice,
+            } => {
+                self.begin_carry(cx, target, then, choice);
+                Next::Same
+            }
+            Move::Give => {
+                self.give(cx);
+                Next::Same
+            }
+            Move::Refuse { error } => {
+                self.refuse(cx, &error);
+                Next::Same
+            }
         };
         // Told after the fact: traffic goes first.
-        if let (Some(from), Some(to)) = (before, after) {
+        if let (Some(from), Some(to)) = (before, after)
+            && from != to
+        {
             debug_assert!(from.may_become(to), "{}: {from:?} to {to:?}", self.name);
             cx.tell(id, Happened::StatusChanged { from, to, reason });
         }
@@ -62,6 +90,7 @@ impl Agent {
             (Next::Over, Some(reload)) => {
                 let (agent, reload, pinned) = (self.name.clone(), reload.id, reload.has_pins);
                 self.reload = None;
+                self.refused = None;
                 if pinned {
                     cx.command(Command::Unpin { agent, reload });
                 }
@@ -92,6 +121,7 @@ impl Agent {
                         content,
                         life: Life::Cold,
                         reload: id,
+                        saved: None,
                     },
                 );
                 (number, content)
@@ -101,6 +131,8 @@ impl Agent {
             record.reload = id;
         }
         self.endings.release(&content.identity);
+        self.refused = None;
+        self.tail = None;
         let mut reload = Reload::new(cx, id, number, content, wanted.settings);
         reload.stable = self.permanent;
         reload.serves_already = existing.is_some();
@@ -158,42 +190,31 @@ impl Agent {
             reload.plan = Some(reload.configured());
         }
         reload.has_slot = false;
+        reload.move_on();
         let (number, strategy, drain) = (reload.number, reload.strategy(), reload.drain());
         let cut = strategy == Strategy::Immediate;
         let cause = Some(reload.id);
-        let old = self.route(cx, Some(number), cause);
-        match old {
-            Some(old) if cut => self.versions.cut(cx, old, cause),
-            Some(old) => self.versions.drain(cx, old, drain, cause),
-            None => {}
+        let hand = match &reload.progress {
+            Progress::HandingOver(moving) => Some(&moving.hand),
+            _ => None,
+        };
+        let drained = hand.is_some_and(HandOver::has_drained);
+        reload.state = hand.and_then(HandOver::done).map(|done| StateReport {
+            state_from: Some(done.state_from),
+            ..StateReport::default()
+        });
+        for old in self.route(cx, Some(Traffic::all_to(number)), cause) {
+            // Its calls have ended, and its instance stays as it is: whoever goes back finds it so.
+            if drained {
+                continue;
+            }
+            if cut {
+                self.versions.cut(cx, old, cause);
+            } else {
+                self.versions.drain(cx, old, drain, cause);
+            }
         }
         Next::At(Progress::Baking)
-    }
-
-    /// Stores the pointer; answers with the version that served before and does not any more.
-    fn route(
-        &mut self,
-        cx: &mut Cx<'_>,
-        to: Option<VersionNumber>,
-        cause: Option<HotReloadId>,
-    ) -> Option<VersionNumber> {
-        if self.serving == to {
-            return None;
-        }
-        let from = std::mem::replace(&mut self.serving, to);
-        if let Some(number) = to {
-            debug_assert!(
-                self.versions.is_ready(number),
-                "{}: {number} is not ready",
-                self.name
-            );
-            self.versions.serves(number);
-        }
-        let agent = self.name.clone();
-        let traffic = to.map(Traffic::all_to);
-        cx.command(Command::Route { agent, traffic });
-        cx.tell(cause, Happened::Swapped { from, to });
-        from
     }
 
     fn complete(&mut self, cx: &mut Cx<'_>, evidence: Evidence) -> Next {
@@ -239,13 +260,13 @@ impl Agent {
         Next::Over
     }
 
-    fn fail(&mut self, cx: &mut Cx<'_>, error: String, hosts_fault: bool) -> Next {
+    fn fail(&mut self, cx: &mut Cx<'_>, error: String, kind: ErrorKind) -> Next {
         let Some(reload) = self.reload.as_ref() else {
             return Next::Same;
         };
         self.last_error = Some(error.clone());
         if reload.progress.is_before_swap() {
-            let aside = if hosts_fault {
+            let aside = if kind == ErrorKind::InsufficientResources {
                 Aside::HostsFault
             } else {
                 Aside::Ended
@@ -253,9 +274,12 @@ impl Agent {
             self.put_aside(cx, aside, error.clone());
             if self.reload.as_ref().map(|reload| reload.number) == self.serving {
                 self.home(cx);
+            } else {
+                self.take_share_back(cx);
             }
         }
-        self.finish(cx, HotReloadStatus::Failed, Outcome::Failed, Some(error));
+        let reason = Some((error, Some(kind)));
+        self.finish(cx, HotReloadStatus::Failed, Outcome::Failed, reason);
         Next::Over
     }
 
@@ -265,15 +289,23 @@ impl Agent {
             Ended::Operator => Some(Aside::Ended),
             Ended::Deadline => Some(Aside::Blameless),
         };
+        let carried = self.carried(cx.now);
+        if let (Some(reload), Some(_)) = (self.reload.as_mut(), carried) {
+            reload.state = carried;
+        }
         if let Some(aside) = aside {
             self.put_aside(cx, aside, reason.clone());
             self.home(cx);
+        } else if why != Ended::Removed {
+            self.take_share_back(cx);
         }
         let outcome = match why {
             Ended::Superseded => Outcome::Superseded,
             _ => Outcome::Cancelled,
         };
-        self.finish(cx, HotReloadStatus::Cancelled, outcome, Some(reason));
+        let kind = (why == Ended::Deadline).then_some(ErrorKind::Timeout);
+        let reason = Some((reason, kind));
+        self.finish(cx, HotReloadStatus::Cancelled, outcome, reason);
         Next::Over
     }
 
@@ -283,7 +315,16 @@ impl Agent {
         };
         reload.judging = None;
         reload.has_slot = false;
+        let id = reload.id;
         let (bad, wait) = (reload.number, reload.settings.rollback.timeout);
+        let state = match self.carried(cx.now) {
+            None => self.as_it_was(cx.now, target),
+            carried => carried,
+        };
+        let automatic = state.is_some_and(|state| state.restored_from == Some(Restored::Live));
+        self.tail = automatic.then_some((id, bad));
+        self.carry = None;
+        self.onward = self.onward.filter(|(onward, _)| *onward != target);
         if !self.versions.is_ready(target) {
             self.versions.prepare(cx, target);
         }
@@ -293,6 +334,7 @@ impl Agent {
             bad,
             why,
             until,
+            state,
         }))
     }
 
@@ -304,9 +346,7 @@ impl Agent {
             return Next::Same;
         };
         let (drain, cause) = (reload.drain(), Some(reload.id));
-        if let Some(old) = self.route(cx, Some(back.target), cause) {
-            self.versions.drain(cx, old, drain, cause);
-        }
+        self.send(cx, Traffic::all_to(back.target), drain, cause);
         if self.permanent == Some(back.bad) {
             self.permanent = Some(back.target);
             self.kept
@@ -338,40 +378,55 @@ impl Agent {
             }
             By::File => {}
         }
+        let kind = match back.why.by {
+            By::Verdict(_) | By::Unproven => Some(ErrorKind::AutomaticRollback),
+            By::Operator | By::File => None,
+        };
         self.finish(
             cx,
             HotReloadStatus::RolledBack,
             Outcome::RolledBack,
-            Some(reason),
+            Some((reason, kind)),
         );
         Next::Over
     }
 
-    /// The permanent version serves again, where another one does.
+    /// The permanent version serves again, with the state of whoever serves where there is any.
     fn home(&mut self, cx: &mut Cx<'_>) -> Next {
-        let drain = self.reload.as_ref().map(Reload::drain);
-        let wanted = self
-            .wanted
-            .as_ref()
-            .map(|wanted| wanted.settings.reload.drain_timeout);
-        let cause = self.reload.as_ref().map(|reload| reload.id);
-        if self.permanent.is_some()
-            && let Some(old) = self.route(cx, self.permanent, cause)
-        {
-            self.versions
-                .drain(cx, old, drain.or(wanted).unwrap_or_default(), cause);
+        let choice = StateChoice::Carry;
+        match self.permanent {
+            Some(target) if self.carry.is_none() && self.needs_state(target, choice) => {
+                self.take_share_back(cx);
+                self.begin_carry(cx, target, After::Home, choice);
+            }
+            _ => {
+                self.carry = None;
+                self.go_home(cx);
+            }
         }
         Next::Same
     }
 
+    /// The permanent version serves again, and alone.
+    pub(crate) fn go_home(&mut self, cx: &mut Cx<'_>) {
+        let cause = self.reload.as_ref().map(|reload| reload.id);
+        let drain = self.drain_timeout();
+        if let Some(permanent) = self.permanent {
+            self.send(cx, Traffic::all_to(permanent), drain, cause);
+        }
+    }
+
     fn stop(&mut self, cx: &mut Cx<'_>, drain: std::time::Duration) -> Next {
-        if let Some(old) = self.route(cx, None, None) {
+        for old in self.route(cx, None, None) {
             self.versions.drain(cx, old, drain, None);
         }
         if let Some(old) = self.permanent.take() {
             self.kept.insert(0, old);
         }
         self.warm = None;
+        self.leaving = None;
+        self.onward = None;
+        self.refused = None;
         self.recent.clear();
         cx.tell(None, Happened::Stopped);
         Next::Same
@@ -416,6 +471,7 @@ impl Reload {
         settings: Arc<Settings>,
     ) -> Self {
         Self {
+            agent: cx.agent.clone(),
             id,
             number,
             content,
@@ -436,11 +492,12 @@ impl Reload {
             plan: None,
             plan_faults: 0,
             held: None,
-            promoted: false,
+            wish: None,
             strategy: Judge::new(PolicyMode::Enforce, settings.reload.policy_settings.clone()),
             strategy_again_at: Moment::default(),
             judges: std::collections::BTreeMap::new(),
             judging: None,
+            moved_on: false,
             monitoring: None,
             round: None,
             checks: Checks::default(),
@@ -449,8 +506,10 @@ impl Reload {
             figures: crate::figures::Figures::default(),
             baseline: None,
             earlier: None,
+            has_figures: false,
             evidence: Evidence::None,
             lost: 0,
+            state: None,
             settings,
         }
     }

@@ -14,8 +14,9 @@ pub(crate) struct Figures {
     memory_windows: u32,
     health_passed: u64,
     health_total: u64,
-    /// Requests of both versions since the candidate got its share.
+    /// Requests of both versions since the candidate got its present share, and those of them that it answered.
     routed: u64,
+    answered: u64,
     callers: u64,
     failing_callers: u64,
 }
@@ -49,6 +50,7 @@ impl Figures {
         if split > 0 {
             let both = stable_requests.saturating_add(candidate.requests);
             self.routed = self.routed.saturating_add(both);
+            self.answered = self.answered.saturating_add(candidate.requests);
         }
         if let Some(stable) = stable.filter(|arm| arm.requests > 0 && candidate.requests > 0) {
             let paired = &mut self.paired;
@@ -60,6 +62,11 @@ impl Figures {
             paired.stable_requests = paired.stable_requests.saturating_add(stable.requests);
             paired.stable_us = paired.stable_us.saturating_add(stable.latency_total_us);
         }
+    }
+
+    /// The candidate has another share from now on: how much of it arrives is measured anew.
+    pub(crate) fn begin_share(&mut self) {
+        (self.routed, self.answered) = (0, 0);
     }
 
     /// Distinct callers do not add up over windows: they come as totals.
@@ -82,7 +89,7 @@ impl Figures {
                 .and_then(|mean| u64::try_from(mean).ok())
                 .unwrap_or(0),
             health_check_success_rate: percentage(self.health_passed, self.health_total),
-            traffic_split_actual: percentage(self.requests.min(self.routed), self.routed),
+            traffic_split_actual: percentage(self.answered, self.routed),
             callers: self.callers,
             failing_callers: self.failing_callers,
         }

@@ -17,12 +17,15 @@
 mod agent;
 mod answers;
 mod asks;
+mod carry;
 mod command;
 mod endings;
 mod enter;
+mod error;
 mod event;
 mod figures;
 mod fleet;
+mod handover;
 mod judge;
 mod metrics;
 mod mint;
@@ -31,6 +34,7 @@ mod names;
 mod notice;
 mod order;
 mod orders;
+mod plan;
 mod policy;
 mod reload;
 mod result;
@@ -38,12 +42,17 @@ mod results;
 mod series;
 mod settings;
 mod show;
+mod stages;
 mod status;
+mod steps;
 mod ticks;
+mod traffic;
+mod validate;
 mod versions;
 mod view;
 
 pub use command::{Command, PolicyCall, Split, StateSource, Traffic};
+pub use error::ErrorKind;
 pub use event::{
     Content, Event, HandOverError, HandOverStep, HandedOver, HealthOutcome, Measure, Mirrored,
     Settings, StateFrom, Ticket,
@@ -52,9 +61,10 @@ pub use fleet::{Fleet, FleetSettings};
 pub use judge::{Judgement, combine};
 pub use notice::{Happened, Notice};
 pub use order::{Order, OrderError, StateChoice};
-pub use result::{Evidence, HotReloadResult};
+pub use result::{Evidence, HotReloadResult, Restored, StateReport};
 pub use series::MAX_WINDOWS;
 pub use status::HotReloadStatus;
+pub use validate::{HotReloadRequest, MAX_COMPONENT_BYTES, ValidationError};
 pub use view::{
     AgentState, AgentView, Attention, QuarantineView, ReloadView, VerdictView, VersionView,
     WantedView,

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use crate::agent::Agent;
-use crate::reload::{Asking, Back, By, Progress, Pushed, Reload};
+use crate::agent::{Agent, REMOVED, Wanted};
+use crate::carry::After;
+use crate::handover::Then;
+use crate::reload::{Asking, Back, By, Progress, Pushed, Reload, Wish};
 use crate::{
-    Blame, Evidence, HotReloadStatus, Judgement, Moment, OnInconclusive, OnUnproven, VersionNumber,
+    Blame, ErrorKind, Evidence, HotReloadStatus, Identity, Judgement, Moment, OnInconclusive,
+    OnUnproven, StateChoice, VersionNumber,
 };
 
 /// How many versions of one agent are live at most before a newer one waits for older ones to end: room for those that
@@ -27,6 +30,14 @@ pub(crate) enum Move {
     Prepare,
     /// The candidate is ready: its health is watched.
     Start,
+    /// The candidate gets the share of this stage.
+    Stage(usize),
+    /// The candidate gets this share, within the stage.
+    Share { percent: u8, ordered: bool },
+    /// The candidate hears copies.
+    Listen,
+    /// The state of whoever serves goes to the candidate.
+    HandOver(Then),
     /// New requests go to the candidate.
     Swap,
     /// The candidate is permanent.
@@ -37,7 +48,7 @@ pub(crate) enum Move {
         reason: String,
     },
     /// It came to nothing.
-    Fail { error: String, hosts_fault: bool },
+    Fail { error: String, kind: ErrorKind },
     /// It is ended, by nobody's fault.
     Cancel { why: Ended, reason: String },
     /// Traffic is to go back.
@@ -46,6 +57,16 @@ pub(crate) enum Move {
     Arrive,
     /// The permanent version serves again, in place of one that no reload is about.
     Home,
+    /// A target is to get its state before anything goes back to it.
+    Carry {
+        target: VersionNumber,
+        then: After,
+        choice: StateChoice,
+    },
+    /// The target is up: it gets it.
+    Give,
+    /// The target did not take it: nothing changes.
+    Refuse { error: String },
     /// Nothing serves any more; what runs may end by itself for so long.
     Stop { drain: Duration },
 }
@@ -72,13 +93,21 @@ impl Move {
             Self::Begin { .. } => Some(HotReloadStatus::Pending),
             Self::Prepare => Some(HotReloadStatus::Preparing),
             Self::Start => Some(HotReloadStatus::Starting),
-            Self::Swap => Some(HotReloadStatus::InProgress),
+            Self::Stage(_) | Self::Listen | Self::HandOver(_) | Self::Swap => {
+                Some(HotReloadStatus::InProgress)
+            }
             Self::Complete(_) => Some(HotReloadStatus::Completed),
             Self::Fail { .. } => Some(HotReloadStatus::Failed),
             Self::Cancel { .. } => Some(HotReloadStatus::Cancelled),
             Self::GoBack { .. } => Some(HotReloadStatus::RollingBack),
             Self::Arrive => Some(HotReloadStatus::RolledBack),
-            Self::Disarm { .. } | Self::Home | Self::Stop { .. } => None,
+            Self::Share { .. }
+            | Self::Disarm { .. }
+            | Self::Home
+            | Self::Carry { .. }
+            | Self::Give
+            | Self::Refuse { .. }
+            | Self::Stop { .. } => None,
         }
     }
 
@@ -96,9 +125,18 @@ impl Move {
 impl Agent {
     /// The move that is due, from all that is known. None: wait for an event.
     pub(crate) fn decide(&self, now: Moment) -> Option<Move> {
+        if let Some(carry) = &self.carry {
+            return self.decide_carry(now, carry);
+        }
         let Some(reload) = &self.reload else {
             return self.decide_idle(now);
         };
+        if let Progress::HandingOver(moving) = &reload.progress {
+            return self.decide_handing_over(now, moving);
+        }
+        if self.wanted.is_none() {
+            return Some(reload.removed());
+        }
         match &reload.progress {
             Progress::Returning(back) if self.versions.is_ready(back.target) => Some(Move::Arrive),
             Progress::Returning(back) => (back.until <= now).then(|| Move::Fail {
@@ -106,23 +144,36 @@ impl Agent {
                     "version {} was not ready in time to go back to",
                     back.target
                 ),
-                hosts_fault: false,
+                kind: ErrorKind::RollbackFailed,
             }),
             _ => self
                 .superseded(now, reload)
                 .or_else(|| match &reload.progress {
                     Progress::Pending { pinned } => self.decide_pending(reload, pinned),
                     Progress::Preparing => self.decide_preparing(now, reload),
-                    Progress::Starting { planned } => decide_starting(now, reload, planned),
+                    Progress::Starting { planned } => self.decide_starting(now, reload, planned),
+                    Progress::Splitting(_) | Progress::Listening(_) => {
+                        self.decide_on_trial(now, reload)
+                    }
                     Progress::Baking => decide_baking(now, reload),
                     Progress::Unproven { until } => self.decide_unproven(now, reload, *until),
-                    Progress::Settled(_) | Progress::Returning(_) => None,
+                    Progress::Settled(_) | Progress::Returning(_) | Progress::HandingOver(_) => {
+                        None
+                    }
                 }),
         }
     }
 
     fn decide_idle(&self, now: Moment) -> Option<Move> {
-        let wanted = &self.wanted.as_ref()?.content;
+        let Some(Wanted {
+            content: wanted, ..
+        }) = &self.wanted
+        else {
+            return self.leaving.map(|drain| Move::Stop { drain });
+        };
+        if let Some((target, choice)) = self.onward {
+            return Some(self.way_back(target, crate::orders::by_operator(), choice));
+        }
         let unsettled = self.serving.filter(|_| self.serving != self.permanent);
         if self.versions.is(self.permanent, wanted) {
             return unsettled.map(|_| Move::Home);
@@ -160,13 +211,12 @@ impl Agent {
         if self.versions.is(self.permanent, wanted) {
             let reason = "the content that was permanent is in the directory again".to_owned();
             return Some(match (&reload.progress, self.permanent) {
-                (Progress::Baking, Some(target)) => Move::GoBack {
-                    target,
-                    why: Back {
-                        by: By::File,
-                        reason,
-                    },
-                },
+                // The state was refused: that is told, and not tried again and again.
+                (Progress::Baking, Some(_)) if self.is_refused(&wanted.identity) => return None,
+                (Progress::Baking, Some(target)) => {
+                    let by = By::File;
+                    self.way_back(target, Back { by, reason }, StateChoice::Carry)
+                }
                 _ => Move::Cancel {
                     why: Ended::FileBack,
                     reason,
@@ -178,6 +228,11 @@ impl Agent {
             why: Ended::Superseded,
             reason,
         })
+    }
+
+    fn is_refused(&self, file: &Identity) -> bool {
+        let refused = self.refused.as_ref();
+        refused.is_some_and(|refused| refused.file.as_ref() == Some(file))
     }
 
     fn decide_pending(&self, reload: &Reload, pinned: &Asking) -> Option<Move> {
@@ -223,31 +278,55 @@ impl Agent {
             reason,
         })
     }
+
+    fn decide_starting(&self, now: Moment, reload: &Reload, planned: &Asking) -> Option<Move> {
+        if let Some(error) = reload.hopeless() {
+            return Some(Move::Fail {
+                error,
+                kind: ErrorKind::ValidationFailed,
+            });
+        }
+        if reload.paused || reload.held.is_some() {
+            return None;
+        }
+        let planned = *planned == Asking::Done || reload.pushed > Pushed::No;
+        let warm =
+            reload.warm_at().is_some_and(|warm| warm <= now) && reload.checks.asked.is_none();
+        if planned && warm {
+            return Some(self.first_traffic(reload));
+        }
+        if reload.deadline().is_none_or(|deadline| deadline > now) {
+            return None;
+        }
+        match reload.settings.reload.on_inconclusive {
+            OnInconclusive::Abort => Some(no_progress(reload)),
+            OnInconclusive::Hold => None,
+            OnInconclusive::Promote if reload.checks.failures_in_a_row > 0 => {
+                Some(no_progress(reload))
+            }
+            OnInconclusive::Promote => Some(self.first_traffic(reload)),
+        }
+    }
 }
 
-fn decide_starting(now: Moment, reload: &Reload, planned: &Asking) -> Option<Move> {
-    if let Some(error) = reload.hopeless() {
-        return Some(Move::Fail {
-            error,
-            hosts_fault: false,
-        });
-    }
-    if reload.paused || reload.held.is_some() {
-        return None;
-    }
-    let planned = *planned == Asking::Done || reload.pushed > Pushed::No;
-    let warm = reload.warm_at().is_some_and(|warm| warm <= now) && reload.checks.asked.is_none();
-    if planned && warm {
-        return Some(Move::Swap);
-    }
-    if reload.deadline().is_none_or(|deadline| deadline > now) {
-        return None;
-    }
-    match reload.settings.reload.on_inconclusive {
-        OnInconclusive::Abort => Some(no_progress(reload)),
-        OnInconclusive::Hold => None,
-        OnInconclusive::Promote if reload.checks.failures_in_a_row > 0 => Some(no_progress(reload)),
-        OnInconclusive::Promote => Some(Move::Swap),
+impl Reload {
+    /// How it ends when the file is gone.
+    fn removed(&self) -> Move {
+        let reason = REMOVED.to_owned();
+        match self.progress {
+            Progress::Returning(_) => Move::Fail {
+                error: reason,
+                kind: ErrorKind::RollbackFailed,
+            },
+            Progress::Unproven { .. } | Progress::Settled(_) => Move::Disarm {
+                evidence: None,
+                reason,
+            },
+            _ => Move::Cancel {
+                why: Ended::Removed,
+                reason,
+            },
+        }
     }
 }
 
@@ -273,7 +352,7 @@ fn decide_baking(now: Moment, reload: &Reload) -> Option<Move> {
     if reload.pushed == Pushed::Through {
         return Some(Move::Complete(Evidence::Operator));
     }
-    if reload.promoted {
+    if reload.wish == Some(Wish::Promote) {
         return Some(Move::Complete(Evidence::Sufficient));
     }
     let over = reload.bake_end() <= now;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{
     AgentName, Blame, Evidence, Explanation, Fault, HotReloadId, HotReloadStatus, Identity,
-    Verdict, VersionNumber,
+    StateFrom, Verdict, VersionNumber,
 };
 
 /// One thing that happened to an agent.
@@ -53,6 +53,36 @@ pub enum Happened {
         from: Option<VersionNumber>,
         /// Who serves.
         to: Option<VersionNumber>,
+    },
+    /// A candidate has this share of the requests from now on.
+    Share {
+        /// The candidate.
+        number: VersionNumber,
+        /// Per cent.
+        percent: u8,
+        /// The present stage, from 0.
+        stage: u32,
+        /// How many there are.
+        stages: u32,
+    },
+    /// A candidate hears copies of requests from now on.
+    Listening {
+        /// The candidate.
+        number: VersionNumber,
+    },
+    /// A version has its state, and is not routed to yet.
+    HandedOver {
+        /// The version.
+        to: VersionNumber,
+        /// Where its state came from.
+        state_from: StateFrom,
+    },
+    /// An order was taken and could not be carried out; nothing has changed.
+    OrderFailed {
+        /// In its own words.
+        order: String,
+        /// Why, and what to do.
+        reason: String,
     },
     /// A health check of a candidate failed.
     HealthFailed {

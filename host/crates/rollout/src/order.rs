@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentName, HotReloadId, VersionNumber};
+use crate::{AgentName, ErrorKind, HotReloadId, VersionNumber};
 
 /// An operator's order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +124,19 @@ pub enum OrderError {
         /// What is missing.
         why: &'static str,
     },
+}
+
+impl OrderError {
+    /// What kind of error it is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::AgentNotFound { .. } => ErrorKind::AgentNotFound,
+            Self::AlreadyInProgress { .. } => ErrorKind::AlreadyInProgress,
+            Self::VersionNotFound { .. } => ErrorKind::VersionNotFound,
+            Self::NothingToDo { .. } => ErrorKind::ValidationFailed,
+        }
+    }
 }
 
 fn kept_sentence(kept: &[VersionNumber]) -> String {

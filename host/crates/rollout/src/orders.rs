@@ -1,23 +1,30 @@
 //! Operators' orders become facts and moves. They work in every phase, and a refused one changes nothing.
 
 use crate::agent::Agent;
+use crate::carry::After;
 use crate::mint::Cx;
 use crate::moves::{Ended, Move};
 use crate::reload::{Back, By, Progress, Pushed, Reload};
-use crate::{Evidence, Happened, Moment, Order, OrderError, VersionNumber};
+use crate::{Evidence, Happened, Moment, Order, OrderError, StateChoice, VersionNumber};
 
 impl Agent {
     /// Takes an order, and does what follows from it.
     pub(crate) fn order(&mut self, cx: &mut Cx<'_>, order: Order) -> Result<(), OrderError> {
+        if let Some(conflict) = self.carrying(order) {
+            return Err(conflict);
+        }
         let moves = match order {
             Order::Pause => self.pause(order),
             Order::Resume => self.resume(order),
             Order::Promote { now } => self.promote(cx.now, order, now),
-            Order::Abort { .. } => self.abort(order),
-            Order::Rollback { to, .. } => self.rollback(order, to),
-            Order::SetSplit { .. } => Err(self.nothing(order, "no reload splits traffic")),
+            Order::Abort { state } => self.abort(order, state),
+            Order::Rollback { to, state } => self.rollback(order, to, state),
+            Order::SetSplit { percent } => self.set_split(order, percent),
             Order::Retry => self.retry(order),
         }?;
+        if !matches!(order, Order::Pause | Order::SetSplit { .. }) {
+            self.refused = None;
+        }
         self.pass_time(cx);
         let id = self.reload.as_ref().map(|reload| reload.id);
         cx.tell(
@@ -43,7 +50,11 @@ impl Agent {
         let returning = self
             .reload
             .as_ref()
-            .filter(|r| matches!(r.progress, Progress::Returning(_)));
+            .filter(|reload| match &reload.progress {
+                Progress::Returning(_) => true,
+                Progress::HandingOver(moving) => moving.ended_by.is_some(),
+                _ => false,
+            });
         if let Some(reload) = returning {
             return Err(self.conflict(order, reload));
         }
@@ -59,7 +70,10 @@ impl Agent {
             Progress::Pending { .. } => "pending",
             Progress::Preparing => "preparing",
             Progress::Starting { .. } => "starting",
-            Progress::Baking => "in progress",
+            Progress::Splitting(_)
+            | Progress::Listening(_)
+            | Progress::HandingOver(_)
+            | Progress::Baking => "in progress",
             Progress::Unproven { .. } | Progress::Settled(_) => "completed",
             Progress::Returning(_) => "rolling back",
         };
@@ -69,6 +83,20 @@ impl Agent {
             reload: reload.id,
             doing,
         }
+    }
+
+    /// While state is on its way back nothing else is taken.
+    fn carrying(&self, order: Order) -> Option<OrderError> {
+        self.carry.as_ref()?;
+        let serving = self.serving.and_then(|n| self.versions.records.get(&n));
+        let going = self.reload.as_ref().map(|reload| reload.id);
+        let reload = going.or(serving.map(|record| record.reload))?;
+        Some(OrderError::AlreadyInProgress {
+            agent: self.name.clone(),
+            order,
+            reload,
+            doing: "going back",
+        })
     }
 
     fn pause(&mut self, order: Order) -> Result<Vec<Move>, OrderError> {
@@ -82,14 +110,30 @@ impl Agent {
     }
 
     fn resume(&mut self, order: Order) -> Result<Vec<Move>, OrderError> {
-        let running = self.nothing(order, "the reload is neither paused nor held");
+        let running = self.nothing(order, "the reload neither stands nor waits for an operator");
         let reload = self.steered(order)?;
-        if !reload.paused && reload.held.is_none() {
+        if !reload.go_on() {
             return Err(running);
         }
-        reload.paused = false;
-        reload.held = None;
         Ok(Vec::new())
+    }
+
+    /// Gives the candidate this share, until an operator says otherwise.
+    fn set_split(&mut self, order: Order, percent: u8) -> Result<Vec<Move>, OrderError> {
+        let bounds = self.nothing(
+            order,
+            "a share is 1 to 99 per cent; `promote` gives all traffic, `abort` takes it away",
+        );
+        let no_shares = self.nothing(order, "no reload splits traffic");
+        let reload = self.steered(order)?;
+        if !matches!(reload.progress, Progress::Splitting(_)) {
+            return Err(no_shares);
+        }
+        if !(1..=99).contains(&percent) {
+            return Err(bounds);
+        }
+        let ordered = true;
+        Ok(vec![Move::Share { percent, ordered }])
     }
 
     fn promote(
@@ -127,30 +171,78 @@ impl Agent {
         Ok(Vec::new())
     }
 
-    fn abort(&mut self, order: Order) -> Result<Vec<Move>, OrderError> {
-        self.steered(order)?;
-        Ok(vec![cancelled(order)])
+    fn abort(&mut self, order: Order, choice: StateChoice) -> Result<Vec<Move>, OrderError> {
+        let reload = self.steered(order)?;
+        if let Progress::HandingOver(moving) = &mut reload.progress {
+            moving.ended_by = Some(order);
+            return Ok(Vec::new());
+        }
+        let baking = matches!(reload.progress, Progress::Baking);
+        let target = self.permanent.filter(|_| baking);
+        Ok(match target {
+            Some(target) if self.needs_state(target, choice) => {
+                let then = After::Cancel(why_cancelled(order).to_owned());
+                vec![Move::Carry {
+                    target,
+                    then,
+                    choice,
+                }]
+            }
+            _ => vec![cancelled(order)],
+        })
     }
 
     fn rollback(
         &mut self,
         order: Order,
         to: Option<VersionNumber>,
+        choice: StateChoice,
     ) -> Result<Vec<Move>, OrderError> {
-        let reload = match self.steered(order) {
-            Ok(reload) => Some((reload.number, matches!(reload.progress, Progress::Baking))),
+        let going = match self.steered(order) {
+            Ok(_) => true,
             Err(conflict @ OrderError::AlreadyInProgress { .. }) => return Err(conflict),
-            Err(_) => None,
+            Err(_) => false,
         };
+        let (permanent, target) = self.way(order, to, going)?;
+        let further = (target != permanent).then_some((target, choice));
+        let Some(reload) = self.reload.as_mut().filter(|_| going) else {
+            return Ok(vec![self.way_back(target, by_operator(), choice)]);
+        };
+        let before = reload.progress.is_before_swap();
+        if let Progress::HandingOver(moving) = &mut reload.progress {
+            moving.ended_by = Some(order);
+            self.onward = further;
+            return Ok(Vec::new());
+        }
+        let mut moves = Vec::new();
+        if before {
+            moves.push(cancelled(order));
+        } else {
+            moves.push(self.way_back(permanent, by_operator(), choice));
+            if matches!(moves.first(), Some(Move::GoBack { .. })) {
+                moves.push(Move::Arrive);
+            }
+        }
+        self.onward = further;
+        Ok(moves)
+    }
+
+    /// The permanent version, and the one to go to.
+    fn way(
+        &self,
+        order: Order,
+        to: Option<VersionNumber>,
+        going: bool,
+    ) -> Result<(VersionNumber, VersionNumber), OrderError> {
         let Some(permanent) = self.permanent else {
             return Err(self.nothing(order, "no version was ever permanent"));
         };
-        let target = match (to, reload) {
-            (Some(to), _) if self.can_return_to(to) || (reload.is_some() && to == permanent) => to,
-            (Some(to), None) if to == permanent => {
+        let target = match to {
+            Some(to) if self.can_return_to(to) || (going && to == permanent) => to,
+            Some(to) if to == permanent => {
                 return Err(self.nothing(order, "that version serves already"));
             }
-            (Some(number), _) => {
+            Some(number) => {
                 let (agent, kept) = (self.name.clone(), self.kept.clone());
                 return Err(OrderError::VersionNotFound {
                     agent,
@@ -158,32 +250,14 @@ impl Agent {
                     kept,
                 });
             }
-            (None, Some(_)) => permanent,
-            (None, None) => {
+            None if going => permanent,
+            None => {
                 let earlier = self.kept.iter().filter(|kept| **kept < permanent).max();
                 let none = || self.nothing(order, "no version before this one is kept");
                 *earlier.ok_or_else(none)?
             }
         };
-        let back = |target| {
-            let reason = "an operator rolled it back".to_owned();
-            Move::GoBack {
-                target,
-                why: Back {
-                    by: By::Operator,
-                    reason,
-                },
-            }
-        };
-        let mut moves = match reload {
-            Some((_, true)) => vec![back(permanent), Move::Arrive],
-            Some((_, false)) => vec![cancelled(order)],
-            None => Vec::new(),
-        };
-        if target != permanent {
-            moves.push(back(target));
-        }
-        Ok(moves)
+        Ok((permanent, target))
     }
 
     fn can_return_to(&self, number: VersionNumber) -> bool {
@@ -207,13 +281,45 @@ impl Agent {
     }
 }
 
-fn cancelled(order: Order) -> Move {
-    let reason = match order {
-        Order::Rollback { .. } => "an operator went back before it had traffic",
-        _ => "an operator aborted it",
-    };
+impl Reload {
+    /// Lets it go on after a pause, a hold and a share that was ordered; where there was none of them, from a stage that
+    /// waits for an operator. False if it goes on by itself.
+    fn go_on(&mut self) -> bool {
+        let stood = self.paused || self.held.is_some();
+        self.paused = false;
+        self.held = None;
+        let needs_operator = self.needs_operator();
+        match &mut self.progress {
+            Progress::Splitting(split) if split.ordered => {
+                split.ordered = false;
+                true
+            }
+            Progress::Splitting(split) if !stood && needs_operator => {
+                split.let_on = true;
+                true
+            }
+            _ => stood,
+        }
+    }
+}
+
+pub(crate) fn cancelled(order: Order) -> Move {
     Move::Cancel {
         why: Ended::Operator,
-        reason: reason.to_owned(),
+        reason: why_cancelled(order).to_owned(),
+    }
+}
+
+fn why_cancelled(order: Order) -> &'static str {
+    match order {
+        Order::Rollback { .. } => "an operator went back before it had traffic",
+        _ => "an operator aborted it",
+    }
+}
+
+pub(crate) fn by_operator() -> Back {
+    Back {
+        by: By::Operator,
+        reason: "an operator rolled it back".to_owned(),
     }
 }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::figures::Figures;
+use crate::handover::HandingOver;
 use crate::series::Series;
+use crate::stages::{Listening, Splitting};
 use crate::{
-    Blame, Content, Evidence, Explanation, Fault, HotReloadId, HotReloadStatus, Judgement, Moment,
-    Plan, PolicyCall, PolicyMode, ReloadMetrics, Settings, Strategy, Ticket, Verdict,
-    VersionNumber, Window,
+    AgentName, Blame, Content, Evidence, Explanation, Fault, HotReloadId, HotReloadStatus,
+    Judgement, Moment, Plan, PolicyCall, PolicyMode, ReloadMetrics, Settings, StateReport,
+    Strategy, Ticket, Verdict, VersionNumber, Window,
 };
 
 /// How long an answer to `Pin`, `Plan` or `Judge` is waited for before it is asked for again: well beyond the deadline
@@ -38,6 +40,12 @@ pub(crate) enum Progress {
     Preparing,
     /// The candidate is ready, and its health is watched.
     Starting { planned: Asking },
+    /// The candidate answers a share of the requests and is judged.
+    Splitting(Splitting),
+    /// The candidate hears copies and is judged by its answers to them.
+    Listening(Listening),
+    /// Its state is on its way to the candidate.
+    HandingOver(HandingOver),
     /// The candidate has all traffic and is judged.
     Baking,
     /// The candidate is permanent and judged on, until then.
@@ -54,18 +62,27 @@ impl Progress {
             Self::Pending { .. } => HotReloadStatus::Pending,
             Self::Preparing => HotReloadStatus::Preparing,
             Self::Starting { .. } => HotReloadStatus::Starting,
-            Self::Baking => HotReloadStatus::InProgress,
+            Self::Splitting(_) | Self::Listening(_) | Self::HandingOver(_) | Self::Baking => {
+                HotReloadStatus::InProgress
+            }
             Self::Unproven { .. } => HotReloadStatus::Completed,
             Self::Settled(status) => *status,
             Self::Returning(_) => HotReloadStatus::RollingBack,
         }
     }
 
+    /// The candidate has not all traffic.
     pub(crate) fn is_before_swap(&self) -> bool {
-        matches!(
+        let early = matches!(
             self,
-            Self::Pending { .. } | Self::Preparing | Self::Starting { .. }
-        )
+            Self::Pending { .. } | Self::Preparing | Self::Starting { .. } | Self::HandingOver(_)
+        );
+        early || self.is_on_trial()
+    }
+
+    /// The candidate has some traffic, or copies of it.
+    pub(crate) fn is_on_trial(&self) -> bool {
+        matches!(self, Self::Splitting(_) | Self::Listening(_))
     }
 }
 
@@ -115,6 +132,8 @@ pub(crate) struct Return {
     pub(crate) bad: VersionNumber,
     pub(crate) why: Back,
     pub(crate) until: Moment,
+    /// What becomes of the state by it.
+    pub(crate) state: Option<StateReport>,
 }
 
 /// Why traffic goes back.
@@ -135,6 +154,15 @@ pub(crate) enum By {
     File,
     /// There was not enough evidence.
     Unproven,
+}
+
+/// The step forward that the strategy policy wants; it is taken once what the plan promises is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// To the next stage.
+    Advance,
+    /// To all traffic, or to the end of the bake.
+    Promote,
 }
 
 /// How far an operator has pushed it.
@@ -188,6 +216,8 @@ pub(crate) struct Round {
     pub(crate) at: Moment,
     pub(crate) judgement: Judgement,
     pub(crate) strategy_faulty: bool,
+    /// What the plan promises of the present stage was kept then.
+    pub(crate) lasted: bool,
 }
 
 /// Health checks of the candidate.
@@ -214,6 +244,7 @@ pub(crate) struct Streak {
 /// One reload.
 #[derive(Debug, Clone)]
 pub(crate) struct Reload {
+    pub(crate) agent: AgentName,
     pub(crate) id: HotReloadId,
     pub(crate) number: VersionNumber,
     pub(crate) content: Content,
@@ -237,12 +268,13 @@ pub(crate) struct Reload {
     pub(crate) plan_faults: u32,
     /// Stays until an operator acts, for this reason.
     pub(crate) held: Option<(String, Moment)>,
-    /// The strategy policy says that the bake may end.
-    pub(crate) promoted: bool,
+    pub(crate) wish: Option<Wish>,
     pub(crate) strategy: Judge,
     pub(crate) strategy_again_at: Moment,
     pub(crate) judges: BTreeMap<String, Judge>,
     pub(crate) judging: Option<(Ticket, Moment)>,
+    /// It has moved on since that was asked: the next step was meant for where it stood before.
+    pub(crate) moved_on: bool,
     /// The ticket of the last round, for what those that monitor say after it.
     pub(crate) monitoring: Option<Ticket>,
     pub(crate) round: Option<Round>,
@@ -253,8 +285,12 @@ pub(crate) struct Reload {
     pub(crate) baseline: Option<Window>,
     /// The figures of a reload that had completed and is taken up again to be rolled back.
     pub(crate) earlier: Option<ReloadMetrics>,
+    /// The candidate has answered something, a request or a copy.
+    pub(crate) has_figures: bool,
     pub(crate) evidence: Evidence,
     pub(crate) lost: u64,
+    /// What the candidate began with.
+    pub(crate) state: Option<StateReport>,
 }
 
 impl Reload {
@@ -315,6 +351,10 @@ impl Reload {
         let waits = match &self.progress {
             Progress::Pending { .. } => true,
             Progress::Starting { planned } => !matches!(planned, Asking::Done),
+            Progress::Splitting(split) => {
+                split.ordered || self.waits_for_operator() || self.waits_for_policy()
+            }
+            Progress::Listening(_) => self.waits_for_policy(),
             _ => false,
         };
         waits || self.paused || self.held.is_some()
@@ -324,7 +364,10 @@ impl Reload {
     pub(crate) fn deadline(&self) -> Option<Moment> {
         let runs = matches!(
             self.progress,
-            Progress::Preparing | Progress::Starting { .. }
+            Progress::Preparing
+                | Progress::Starting { .. }
+                | Progress::Splitting(_)
+                | Progress::Listening(_)
         );
         (runs && !self.stands_still())
             .then(|| self.progress_at.after(self.settings.reload.deadline))
@@ -373,6 +416,6 @@ impl Reload {
     pub(crate) fn checks_health(&self) -> bool {
         use Progress::{Baking, Starting, Unproven};
         let watched = matches!(self.progress, Starting { .. } | Baking | Unproven { .. });
-        watched && self.content.has_health
+        (watched || self.progress.is_on_trial()) && self.content.has_health
     }
 }

@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use crate::{HotReloadId, HotReloadStatus, Moment, ReloadMetrics, Strategy, VersionNumber};
+use crate::{
+    ErrorKind, HotReloadId, HotReloadStatus, Moment, ReloadMetrics, StateFrom, Strategy,
+    VersionNumber,
+};
 
 /// How much speaks for a version that completed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -39,12 +42,45 @@ pub struct HotReloadResult {
     pub rollback_reason: Option<String>,
     /// Why it failed or was cancelled.
     pub error: Option<String>,
+    /// What kind of thing that was, or the rollback; none where somebody wanted it so.
+    pub error_kind: Option<ErrorKind>,
     /// What a completion rests on.
     pub evidence: Evidence,
     /// The candidate's figures at the end.
     pub metrics: ReloadMetrics,
-    /// What became of the state; none for agents that keep none.
-    pub state: Option<String>,
+    /// What became of the state; none for agents that keep none, and where it did not move.
+    pub state: Option<StateReport>,
     /// Calls that were cut because of this reload.
     pub lost_requests: u64,
+}
+
+/// What state a version began with, or was gone back to with. What does not apply is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct StateReport {
+    /// After a swap: where the new version's state came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_from: Option<StateFrom>,
+    /// After a rollback or an abort: which state serves again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restored_from: Option<Restored>,
+    /// Calls that the other version had answered since, and that the restored state does not know of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calls_since: Option<u64>,
+    /// How old the restored state is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds_since: Option<u64>,
+}
+
+/// Which state serves again after a way back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Restored {
+    /// The target's own instance, as it was when it was saved.
+    Live,
+    /// That of the version that served last: nothing is gone.
+    Carried,
+    /// What the target had saved last, by choice.
+    Snapshot,
+    /// None: it began empty, by choice.
+    None,
 }

@@ -4,7 +4,7 @@ use crate::agent::{Agent, MAX_HISTORY, Past};
 use crate::mint::Cx;
 use crate::reload::{Progress, Reload};
 use crate::versions::described;
-use crate::{Command, HotReloadId, HotReloadResult, HotReloadStatus, Outcome, Plan};
+use crate::{Command, ErrorKind, HotReloadId, HotReloadResult, HotReloadStatus, Outcome, Plan};
 
 impl Agent {
     /// Writes the reload's result, in place of an earlier one of the same reload.
@@ -13,7 +13,7 @@ impl Agent {
         cx: &mut Cx<'_>,
         status: HotReloadStatus,
         outcome: Outcome,
-        reason: Option<String>,
+        reason: Option<(String, Option<ErrorKind>)>,
     ) {
         let Some(reload) = self.reload.as_ref() else {
             return;
@@ -26,6 +26,8 @@ impl Agent {
             Some(back) => (Some(back.bad), Some(back.target)),
             None => (reload.stable, Some(reload.number)),
         };
+        let error_kind = reason.as_ref().and_then(|(_, kind)| *kind);
+        let reason = reason.map(|(reason, _)| reason);
         let (rollback_reason, error) = if back.is_some() {
             (reason, None)
         } else {
@@ -41,9 +43,13 @@ impl Agent {
             completed_at: cx.now,
             rollback_reason,
             error,
+            error_kind,
             evidence: reload.evidence,
             metrics: reload.metrics(),
-            state: None,
+            state: match back {
+                Some(back) => back.state,
+                None => reload.state,
+            },
             lost_requests: reload.lost,
         };
         let version = described(reload.number, &reload.content);
@@ -95,6 +101,7 @@ impl Agent {
             reload.started = result.started_at;
             reload.evidence = result.evidence;
             reload.lost = result.lost_requests;
+            reload.state = result.state;
             reload.earlier = Some(result.metrics.clone());
             reload.plan = Some(Plan {
                 strategy: result.strategy,

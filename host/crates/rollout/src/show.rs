@@ -4,6 +4,7 @@ use crate::agent::Agent;
 use crate::answers::FAULTS_TO_SHOW;
 use crate::endings::Aside;
 use crate::reload::{Judge, Progress, Reload};
+use crate::stages::count;
 use crate::{
     AgentState, AgentView, Attention, Judgement, Moment, OnInconclusive, OnUnproven,
     QuarantineView, ReloadView, VerdictView, VersionNumber, VersionView, WantedView,
@@ -23,7 +24,8 @@ impl Agent {
             stable: self.permanent.and_then(|number| self.version(number)),
             candidate: candidate.and_then(|reload| self.version(reload.number)),
             split: candidate.map_or(0, Reload::split),
-            reload: going.map(|reload| self.reload_view(reload)),
+            split_actual: candidate.and_then(|reload| reload.metrics().traffic_split_actual),
+            reload: going.map(|reload| self.reload_view(now, reload)),
             quarantined: self.quarantined(),
             attention: self.attention(now),
             last_error: self.last_error.clone(),
@@ -64,21 +66,30 @@ impl Agent {
         })
     }
 
-    fn reload_view(&self, reload: &Reload) -> ReloadView {
+    fn reload_view(&self, now: Moment, reload: &Reload) -> ReloadView {
         let reason = match &reload.progress {
             Progress::Returning(back) => Some(back.why.reason.clone()),
             _ => reload.waits_for(self.has_room()).map(|waits| waits.text()),
         };
         let held = reload.held.as_ref().map(|(text, _)| text.clone());
+        let lasts = reload.lasts();
         ReloadView {
             id: reload.id,
             status: reload.progress.status(),
             strategy: reload.strategy(),
-            stage: 0,
-            stages: 0,
+            stage: reload.stage_index(),
+            stages: count(reload.stages().len()),
             started_at: reload.started,
             paused: reload.paused,
-            reason: reason.or(held),
+            reason: reason.clone().or(held),
+            since: reload.since,
+            at_least_ms: lasts.map(|(at_least, _, _)| millis(at_least)),
+            at_least_requests: lasts.map(|(_, needed, _)| needed),
+            requests: lasts.map(|(_, _, requests)| requests),
+            waits_for: self.carry.as_ref().map_or_else(
+                || reason.or_else(|| reload.waits_with(now)),
+                |carry| Some(format!("version {} is to get the state back", carry.target)),
+            ),
         }
     }
 
@@ -115,6 +126,14 @@ impl Agent {
                 command: format!("caxton retry {name}"),
             });
         }
+        if let Some(refused) = &self.refused {
+            list.push(Attention {
+                kind: "order-failed",
+                since: refused.since,
+                text: refused.text.clone(),
+                command: refused.command.clone(),
+            });
+        }
         if let Some(reload) = &self.reload {
             reload.attention(now, name.as_ref(), self.has_room(), &mut list);
         }
@@ -142,7 +161,25 @@ impl Reload {
             add("paused", since, text, format!("caxton resume {name}"));
         }
         if let Some((text, since)) = self.held_by(now) {
-            add("held", since, text, format!("caxton promote {name} --now"));
+            let through = if self.progress.is_before_swap() {
+                ""
+            } else {
+                " --now"
+            };
+            add(
+                "held",
+                since,
+                text,
+                format!("caxton promote {name}{through}"),
+            );
+        }
+        if let Some(text) = self.needs() {
+            add(
+                "needs-operator",
+                since,
+                text,
+                format!("caxton resume {name}"),
+            );
         }
         for (policy, judge) in self
             .judges
@@ -172,6 +209,56 @@ impl Reload {
         }
     }
 
+    /// What an operator has to let go on.
+    fn needs(&self) -> Option<String> {
+        let (_, split) = self.stage()?;
+        let percent = split.percent;
+        if split.ordered {
+            return Some(format!(
+                "an operator set the share to {percent} per cent, where it stays until they let it go on"
+            ));
+        }
+        self.waits_for_operator().then(|| {
+            format!(
+                "the stage with {percent} per cent is done, and an operator has to let it go on"
+            )
+        })
+    }
+
+    /// What it waits for where it is on its way, in a sentence; none where it waits for nothing.
+    fn waits_with(&self, now: Moment) -> Option<String> {
+        if matches!(self.progress, Progress::HandingOver(_)) {
+            return Some("its state is on its way to the new version".to_owned());
+        }
+        if self.paused {
+            return Some("an operator paused it".to_owned());
+        }
+        if let Some((text, _)) = self.held_by(now) {
+            return Some(text);
+        }
+        if self.needs().is_some() {
+            return self.needs();
+        }
+        let watched = self.progress.is_on_trial() || matches!(self.progress, Progress::Baking);
+        let judged = watched && self.is_judged();
+        match self.round.as_ref().map(|round| &round.judgement) {
+            None if judged => return Some("the policies have not looked yet".to_owned()),
+            Some(Judgement::Fault { policy }) if judged => {
+                return Some(format!("policy {policy} gives no usable answer"));
+            }
+            Some(Judgement::Undecided) if judged => {
+                return Some("there is not enough evidence yet".to_owned());
+            }
+            _ => {}
+        }
+        let (at_least, needed, requests) = self.lasts()?;
+        let left = self.since.after(at_least).since(now);
+        if !left.is_zero() {
+            return Some(format!("{} s are left of it", left.as_secs().max(1)));
+        }
+        (requests < needed).then(|| format!("{requests} of {needed} requests are answered"))
+    }
+
     /// What keeps it where it is until an operator acts or the evidence changes.
     fn held_by(&self, now: Moment) -> Option<(String, Moment)> {
         if self.held.is_some() {
@@ -189,13 +276,14 @@ impl Reload {
         let round = self
             .round
             .as_ref()
-            .filter(|_| matches!(self.progress, Progress::Baking))?;
+            .filter(|_| self.progress.is_on_trial() || matches!(self.progress, Progress::Baking))?;
         match &round.judgement {
             Judgement::Hold { policy, why } => {
                 Some((format!("{policy}: {}", why.summary), round.at))
             }
             Judgement::Undecided
-                if round.at >= self.bake_end()
+                if matches!(self.progress, Progress::Baking)
+                    && round.at >= self.bake_end()
                     && self.settings.reload.on_unproven == OnUnproven::Hold =>
             {
                 let text = "the bake ended without enough evidence".to_owned();
@@ -216,4 +304,8 @@ impl Reload {
         };
         self.judges.iter().map(view).collect()
     }
+}
+
+fn millis(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -8,7 +8,7 @@ use crate::reload::{ASK_PATIENCE, Back, By, Judge, Progress, Reload, Round};
 use crate::series::share;
 use crate::{
     Arm, Command, Explanation, Fault, FaultKind, Happened, Judgement, Measure, Moment, PolicyMode,
-    RollbackAnswer, Step, StrategyAnswer, Ticket, Window, combine,
+    RollbackAnswer, StrategyAnswer, Ticket, Window, combine,
 };
 
 type Answers = Vec<(String, Result<RollbackAnswer, Fault>)>;
@@ -33,6 +33,10 @@ impl Agent {
         if let Some(measure) = of(self.permanent).filter(|_| self.serving == self.permanent) {
             self.recent.push(start, end, &measure.arm);
         }
+        if let Some((number, measure)) = self.serving.zip(of(self.serving)) {
+            self.versions.answered(number, measure.arm.requests);
+        }
+        self.measure_tail(cx, versions);
         if let Some(reload) = self.reload.as_mut() {
             // What it finishes after a swap began before it and is the slow rest: no figure to hold a candidate against.
             let routed = reload.stable.filter(|stable| self.serving == Some(*stable));
@@ -45,7 +49,24 @@ impl Agent {
         Vec::new()
     }
 
+    /// What a version answered before it was gone back from, and was counted only now.
+    fn measure_tail(&mut self, cx: &mut Cx<'_>, versions: &[Measure]) {
+        let Some((id, bad)) = self.tail else { return };
+        let of = versions.iter().find(|measure| measure.number == bad);
+        let more = of.map_or(0, |measure| measure.arm.requests);
+        if more > 0 {
+            self.amend(cx, id, |result| {
+                if let Some(state) = &mut result.state {
+                    state.calls_since = state.calls_since.map(|calls| calls.saturating_add(more));
+                }
+            });
+        }
+    }
+
     fn ask_judgement(&mut self, cx: &mut Cx<'_>) {
+        if self.carry.is_some() {
+            return;
+        }
         let Some(context) = self.context(cx.now) else {
             return;
         };
@@ -53,7 +74,7 @@ impl Agent {
             return;
         };
         let unproven = match reload.progress {
-            Progress::Baking => false,
+            Progress::Splitting(_) | Progress::Listening(_) | Progress::Baking => false,
             Progress::Unproven { .. } => true,
             _ => return,
         };
@@ -65,6 +86,7 @@ impl Agent {
         }
         let ticket = cx.ticket();
         reload.judging = Some((ticket, cx.now.after(ASK_PATIENCE)));
+        reload.moved_on = false;
         let asks_strategy = !unproven && reload.strategy_again_at <= cx.now;
         cx.command(Command::Judge {
             agent: self.name.clone(),
@@ -99,13 +121,17 @@ impl Agent {
         for (policy, answer) in answers {
             reload.take_answer(cx, &policy, answer);
         }
-        let strategy = strategy.filter(|_| judgement.asks_strategy());
-        reload.promoted &= judgement.fit();
-        let strategy_faulty = reload.take_step(cx, strategy, judgement.fit());
+        let moved_on = std::mem::take(&mut reload.moved_on);
+        let strategy = strategy.filter(|_| judgement.asks_strategy() && !moved_on);
+        if !judgement.fit() {
+            reload.wish = None;
+        }
+        let stepped = reload.take_step(cx, strategy, judgement.fit());
         reload.round = Some(Round {
             at: cx.now,
             judgement: judgement.clone(),
-            strategy_faulty,
+            strategy_faulty: stepped.faulty,
+            lasted: reload.has_lasted(cx.now) && !moved_on,
         });
         match (judgement, reload.stable) {
             (Judgement::Rollback { policy, blame, why }, Some(target)) => {
@@ -118,7 +144,7 @@ impl Agent {
                     },
                 }]
             }
-            _ => Vec::new(),
+            _ => stepped.share.into_iter().collect(),
         }
     }
 
@@ -162,8 +188,13 @@ impl Reload {
             self.progress,
             Progress::Pending { .. } | Progress::Preparing
         );
+        let listens = matches!(self.progress, Progress::Listening(_));
+        let heard = measure.and_then(|measure| measure.mirrored.clone());
+        let heard = listens.then(|| heard.unwrap_or_default());
         let candidate = (began || measure.is_some()).then(|| {
-            let mut arm = measure.map_or_else(Arm::default, |measure| measure.arm.clone());
+            // What a listener does is no traffic, whatever it was counted as.
+            let live = measure.filter(|_| !listens);
+            let mut arm = live.map_or_else(Arm::default, |measure| measure.arm.clone());
             arm.health_passed = std::mem::take(&mut self.checks.passed);
             arm.health_total = std::mem::take(&mut self.checks.total);
             arm
@@ -172,6 +203,8 @@ impl Reload {
         if let Some(candidate) = &candidate {
             self.figures.add(stable.as_ref(), candidate, split);
             self.watch(stable.as_ref(), candidate);
+            let copies = heard.as_ref().map_or(0, |heard| heard.arm.requests);
+            self.count_in_stage(start, candidate.requests, copies);
         }
         if let Some(measure) = measure {
             self.figures
@@ -182,11 +215,11 @@ impl Reload {
             end_ms: end.0.saturating_sub(self.started.0),
             split_wanted: split,
             split_actual: share(stable.as_ref(), candidate.as_ref()),
-            warm_up: split == 0,
+            warm_up: split == 0 && !self.progress.is_on_trial(),
             stable,
             candidate,
-            mirrored: None,
-            mirrored_mismatches: 0,
+            mirrored_mismatches: heard.as_ref().map_or(0, |heard| heard.mismatches),
+            mirrored: heard.map(|heard| heard.arm),
         });
     }
 
@@ -216,6 +249,7 @@ impl Reload {
             at: cx.now,
             judgement,
             strategy_faulty: true,
+            lasted: false,
         });
     }
 
@@ -274,66 +308,11 @@ impl Reload {
             Err(fault) => judge.fault(cx, id, fault),
         }
     }
-
-    /// Takes the strategy policy's step in; answers whether it was at fault.
-    fn take_step(
-        &mut self,
-        cx: &mut Cx<'_>,
-        answer: Option<Result<StrategyAnswer, Fault>>,
-        fit: bool,
-    ) -> bool {
-        let Some(answer) = answer.filter(|_| matches!(self.progress, Progress::Baking)) else {
-            return false;
-        };
-        let (id, now) = (self.id, cx.now);
-        self.strategy.at = now;
-        let refused = match answer {
-            Ok(answer) => {
-                self.strategy_again_at = now.after(answer.next_check.unwrap_or_default());
-                self.strategy.state = answer.state.into();
-                self.strategy.why = answer.why;
-                match answer.step {
-                    Step::Wait => None,
-                    Step::Promote if fit => {
-                        self.promoted = true;
-                        None
-                    }
-                    Step::Hold(text) => {
-                        self.held.get_or_insert((text, now));
-                        None
-                    }
-                    Step::Promote => Some("it promotes without enough evidence"),
-                    Step::Advance | Step::SetSplit(_) => Some("there are no stages in a bake"),
-                }
-            }
-            Err(fault) => {
-                self.strategy.fault(cx, id, fault);
-                return true;
-            }
-        };
-        match refused {
-            None => self.strategy.faults = 0,
-            Some(why) => {
-                let policy = self.settings.reload.policy.clone();
-                let (kind, message) = (FaultKind::Nonsense, why.to_owned());
-                self.strategy.fault(
-                    cx,
-                    id,
-                    Fault {
-                        policy,
-                        kind,
-                        message,
-                    },
-                );
-            }
-        }
-        refused.is_some()
-    }
 }
 
 impl Judge {
     /// What it said before does not hold any more.
-    fn fault(&mut self, cx: &mut Cx<'_>, reload: crate::HotReloadId, fault: Fault) {
+    pub(crate) fn fault(&mut self, cx: &mut Cx<'_>, reload: crate::HotReloadId, fault: Fault) {
         self.faults = self.faults.saturating_add(1);
         self.verdict = None;
         self.why = Explanation {

@@ -31,6 +31,14 @@ pub(crate) enum Life {
     Cutting { ticket: Ticket },
 }
 
+/// A state that was saved.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Saved {
+    pub(crate) at: Moment,
+    /// Calls that other versions have answered since: this state does not know of them.
+    pub(crate) missed: u64,
+}
+
 /// One accepted version.
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
@@ -38,6 +46,8 @@ pub(crate) struct Record {
     pub(crate) life: Life,
     /// The reload that brought it in.
     pub(crate) reload: HotReloadId,
+    /// Its state as it was saved last.
+    pub(crate) saved: Option<Saved>,
 }
 
 /// All versions that are live or can be gone back to.
@@ -85,6 +95,26 @@ impl Versions {
     fn set(&mut self, number: VersionNumber, life: Life) {
         if let Some(record) = self.records.get_mut(&number) {
             record.life = life;
+        }
+    }
+
+    /// Its state was saved.
+    pub(crate) fn save(&mut self, number: VersionNumber, now: Moment) {
+        if let Some(record) = self.records.get_mut(&number) {
+            record.saved = Some(Saved { at: now, missed: 0 });
+        }
+    }
+
+    pub(crate) fn saved(&self, number: VersionNumber) -> Option<Saved> {
+        self.records.get(&number)?.saved
+    }
+
+    /// The version that serves has answered so many calls more.
+    pub(crate) fn answered(&mut self, serving: VersionNumber, calls: u64) {
+        for (number, record) in &mut self.records {
+            if let Some(saved) = record.saved.as_mut().filter(|_| *number != serving) {
+                saved.missed = saved.missed.saturating_add(calls);
+            }
         }
     }
 

@@ -34,6 +34,8 @@ pub struct AgentView {
     pub candidate: Option<VersionView>,
     /// Per cent of traffic meant for the candidate.
     pub split: u8,
+    /// Per cent of the requests that it answered since it has its present share; none without any.
+    pub split_actual: Option<f32>,
     /// The reload that is going on.
     pub reload: Option<ReloadView>,
     /// Identities that do not come in by themselves.
@@ -93,8 +95,18 @@ pub struct ReloadView {
     pub started_at: Moment,
     /// Stopped by an operator.
     pub paused: bool,
-    /// What it waits for, or why it goes back.
+    /// What it waits for that is not its own doing, or why it goes back.
     pub reason: Option<String>,
+    /// When its present stage or status began, in milliseconds since the Unix epoch.
+    pub since: Moment,
+    /// How many milliseconds the stage, or listening, lasts at least; none elsewhere.
+    pub at_least_ms: Option<u64>,
+    /// How many requests, or copies, the candidate has to answer in it.
+    pub at_least_requests: Option<u64>,
+    /// How many it has answered.
+    pub requests: Option<u64>,
+    /// What it waits for now, as a sentence.
+    pub waits_for: Option<String>,
 }
 
 /// An identity that does not come in by itself.

@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod copies;
 mod exhaustive;
 mod laws;
 mod properties;
 mod scenarios;
+mod shares;
 mod stage;
+mod validation;

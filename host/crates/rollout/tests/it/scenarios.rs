@@ -10,15 +10,15 @@ use expect_test::{Expect, expect};
 
 use crate::stage::{Stage, content, fault};
 
-fn check(stage: &Stage, expected: Expect) {
+pub(crate) fn check(stage: &Stage, expected: Expect) {
     expected.assert_eq(&stage.table());
 }
 
-fn number(number: u64) -> VersionNumber {
+pub(crate) fn number(number: u64) -> VersionNumber {
     VersionNumber::new(number).unwrap()
 }
 
-fn kinds(stage: &Stage) -> Vec<&'static str> {
+pub(crate) fn kinds(stage: &Stage) -> Vec<&'static str> {
     stage
         .view()
         .attention
@@ -28,7 +28,7 @@ fn kinds(stage: &Stage) -> Vec<&'static str> {
 }
 
 /// How the newest reload ended.
-fn last_status(stage: &Stage) -> HotReloadStatus {
+pub(crate) fn last_status(stage: &Stage) -> HotReloadStatus {
     stage
         .world
         .fleet
@@ -771,20 +771,5 @@ fn first_deployments_go_first_where_slots_are_short() {
         prepared,
         [&"prepare 1", &"prepare 2"],
         "the new agent, then hello's second version"
-    );
-}
-
-#[test]
-fn strategies_that_are_not_here_fail_with_what_to_do() {
-    let mut stage = Stage::serving();
-    stage.settings.reload.strategy = Strategy::Parallel;
-    stage.drop_file(2);
-    assert_eq!(last_status(&stage), HotReloadStatus::Failed);
-    assert!(
-        stage
-            .view()
-            .last_error
-            .unwrap()
-            .contains("graceful or immediate")
     );
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use caxton_rollout::{
     AgentName, AgentView, Arm, Content, Digest, Event, Explanation, Fault, FaultKind,
-    HealthOutcome, Identity, Measure, Moment, Order, OrderError, PolicyMode, RollbackAnswer,
-    Settings, Step, StrategyAnswer, Verdict,
+    HandOverError, HandedOver, HealthOutcome, Identity, Measure, Mirrored, Moment, Order,
+    OrderError, PolicyMode, RollbackAnswer, Settings, StateFrom, StateSource, Step, StrategyAnswer,
+    Verdict, VersionNumber,
 };
 use caxton_sim::{Asks, Question, World};
 
@@ -23,6 +24,10 @@ pub(crate) struct Answers {
     pub(crate) cut: u64,
     pub(crate) verdict: Result<Verdict, Fault>,
     pub(crate) step: Step,
+    /// Why state is not handed over; none where it is.
+    pub(crate) hand_over: Option<HandOverError>,
+    /// Hand-overs are answered at all.
+    pub(crate) hands: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -32,6 +37,7 @@ pub(crate) struct Stage {
     pub(crate) settings: Settings,
     pub(crate) answers: Answers,
     pub(crate) has_health: bool,
+    pub(crate) stateful: bool,
     /// Requests and failures of whoever serves, a second.
     pub(crate) load: (u64, u64),
 }
@@ -57,6 +63,32 @@ pub(crate) fn content(component: u8, has_health: bool) -> Content {
     }
 }
 
+fn measure(number: VersionNumber, requests: u64, failures: u64) -> Measure {
+    let arm = Arm {
+        requests,
+        failures,
+        ..Arm::default()
+    };
+    Measure {
+        number,
+        arm,
+        callers: 0,
+        failing_callers: 0,
+        mirrored: None,
+    }
+}
+
+/// A hand-over that went well; with calls that had to be cut, the last checkpoint takes the place of a `save`.
+fn handed_over(source: StateSource, calls: u64) -> HandedOver {
+    let (state_from, cut) = match source {
+        StateSource::Live { cut: true, .. } if calls > 0 => (StateFrom::Checkpoint, calls),
+        StateSource::Live { .. } => (StateFrom::Live, 0),
+        StateSource::Snapshot => (StateFrom::Snapshot, 0),
+        StateSource::Fresh => (StateFrom::None, 0),
+    };
+    HandedOver { state_from, cut }
+}
+
 impl Stage {
     pub(crate) fn new() -> Self {
         Self {
@@ -71,10 +103,22 @@ impl Stage {
                 cut: 0,
                 verdict: Ok(Verdict::Proceed),
                 step: Step::Wait,
+                hand_over: None,
+                hands: true,
             },
+            stateful: false,
             has_health: false,
             load: (10, 0),
         }
+    }
+
+    /// The same with an agent that keeps state.
+    pub(crate) fn keeping_state() -> Self {
+        let mut stage = Self::new();
+        stage.stateful = true;
+        stage.drop_file(1);
+        stage.world.decisions.clear();
+        stage
     }
 
     /// A stage on which version 1, of content 1, serves.
@@ -92,7 +136,10 @@ impl Stage {
 
     pub(crate) fn drop_file(&mut self, component: u8) {
         let (agent, settings) = (self.agent.clone(), Arc::new(self.settings.clone()));
-        let content = content(component, self.has_health);
+        let content = Content {
+            stateful: self.stateful,
+            ..content(component, self.has_health)
+        };
         self.tell(Event::Wanted {
             agent,
             content,
@@ -142,36 +189,47 @@ impl Stage {
     }
 
     fn tick(&mut self, start: Moment, end: Moment) {
-        let Some(number) = self.view().serving else {
+        let traffic = self.world.books.get(&self.agent).and_then(|b| b.traffic);
+        let Some(traffic) = traffic else {
             return;
         };
         let (requests, failures) = self.load;
-        let arm = Arm {
-            requests,
-            failures,
-            ..Arm::default()
-        };
-        let measure = Measure {
-            number,
-            arm,
-            callers: 0,
-            failing_callers: 0,
-            mirrored: None,
-        };
+        let mut versions = vec![measure(traffic.serving, requests, failures)];
+        if let Some(split) = traffic.split {
+            let share = (requests * u64::from(split.percent)).div_ceil(100);
+            versions = vec![
+                measure(traffic.serving, requests - share, failures),
+                measure(split.candidate, share, 0),
+            ];
+        }
+        if let Some(listener) = traffic.listener {
+            let mirrored = Mirrored {
+                arm: measure(listener, requests, failures).arm,
+                mismatches: 1,
+                skipped: 0,
+            };
+            versions.push(Measure {
+                mirrored: Some(mirrored),
+                ..measure(listener, 0, 0)
+            });
+        }
         let agent = self.agent.clone();
         self.tell(Event::Measured {
             agent,
             start,
             end,
-            versions: vec![measure],
+            versions,
         });
     }
 
     pub(crate) fn answer_all(&mut self) {
         loop {
-            let drains = self.answers.drains;
-            let answerable =
-                |question: &&Question| drains || !matches!(question.asks, Asks::Drain(_));
+            let (drains, hands) = (self.answers.drains, self.answers.hands);
+            let answerable = |question: &&Question| match question.asks {
+                Asks::Drain(_) => drains,
+                Asks::HandOver { .. } => hands,
+                _ => true,
+            };
             let Some(ticket) = self.world.open.iter().find(answerable).map(|q| q.ticket) else {
                 return;
             };
@@ -215,6 +273,14 @@ impl Stage {
                 agent,
                 ticket,
                 outcome: answers.health,
+            },
+            Asks::HandOver { source, .. } => Event::HandedOver {
+                agent,
+                ticket,
+                result: match answers.hand_over {
+                    Some(error) => Err(error),
+                    None => Ok(handed_over(source, answers.cut)),
+                },
             },
             Asks::Drain(_) => Event::Drained { agent, ticket },
             Asks::Cut(_) => Event::Cut {
