@@ -172,6 +172,9 @@ fn call_message(error: &CallError, agent: &str) -> String {
         CallError::Cut => {
             format!("Agent {agent} was replaced while it worked on this request. Send it again.")
         }
+        CallError::Closed => {
+            format!("Agent {agent} is about to hand its state on. Send the request again.")
+        }
         CallError::Busy(_) => format!(
             "Agent {agent} has as many requests as it may have at once. Try again, or raise limits.concurrency."
         ),

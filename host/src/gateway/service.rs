@@ -100,11 +100,13 @@ async fn forward(
     );
     let info = CallInfo {
         affinity: affinity(request.headers()),
-        probe: false,
+        ..CallInfo::default()
     };
     match version.inspection().contract {
         Contract::Http => {
-            let answered = version.http(request, info).await.map_err(Refused::Call)?;
+            let admission = version.admit(info).map_err(Refused::Call)?;
+            let answered = version.http(request, admission).await;
+            let answered = answered.map_err(Refused::Call)?;
             reply::of_agent(answered, route.version_header.as_ref())
         }
         Contract::Handler => handle(connection, request, answering, version, info).await,
@@ -136,7 +138,9 @@ async fn handle(
     // While the body came in, another version may have taken over: the message goes to the one that serves now.
     let now = connection.shared.routes.load().agent(&route.name);
     *route = now.ok_or(Refused::Replaced)?;
-    let answered = serving(route)?.handle(message, info).await;
+    let version = serving(route)?;
+    let admission = version.admit(info).map_err(Refused::Call)?;
+    let answered = version.handle(message, admission).await;
     let answered = answered.map_err(|error| match error {
         CallError::WrongContract => Refused::Replaced,
         error => Refused::Call(error),

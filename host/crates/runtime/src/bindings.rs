@@ -19,4 +19,4 @@ mod generated {
 }
 
 pub(crate) use generated::caxton::agent::{metrics, types};
-pub(crate) use generated::exports::caxton::agent::{handler, health};
+pub(crate) use generated::exports::caxton::agent::{handler, health, state};

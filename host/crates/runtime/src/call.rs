@@ -21,6 +21,8 @@ pub struct CallInfo {
     pub affinity: Option<u64>,
     /// A probe of the host's own: it is in flight like any call and counts nowhere.
     pub probe: bool,
+    /// A copy of a call that another version answers. It is in flight like any call and counts in columns of its own.
+    pub mirrored: bool,
 }
 
 /// A request to a handler, or its reply.
@@ -72,7 +74,10 @@ pub enum CallError {
     /// Shed: the agent has as many calls as it may, or the host as many instances as it holds.
     #[error("too many calls at once: {0}")]
     Busy(String),
-    /// No instance could be made.
+    /// The version takes no calls: a reload is about to move its state. Nothing of the request was touched.
+    #[error("the version takes no calls while its state is moved")]
+    Closed,
+    /// No instance could be made, or it could not be given the state that it needs.
     #[error("no instance could be made: {0}")]
     Instantiation(String),
     /// The request cannot be passed to a guest.
@@ -106,7 +111,7 @@ impl CallError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Failure(Failure::Invalid(_)) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::Failure(Failure::Unavailable(_)) | Self::Cut | Self::Busy(_) => {
+            Self::Failure(Failure::Unavailable(_)) | Self::Cut | Self::Busy(_) | Self::Closed => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Failure(Failure::Internal(_))
@@ -133,6 +138,7 @@ impl CallError {
             Self::NoAnswer(_) => "no-answer",
             Self::Cut => "cut",
             Self::Busy(_) => "busy",
+            Self::Closed => "closed",
             Self::Instantiation(_) => "instantiation",
             Self::BadRequest(_) => "bad-request",
             Self::RequestTooLarge { .. } => "request-too-large",
@@ -155,6 +161,7 @@ impl CallError {
             Self::Deadline { .. } => Outcome::TooLate,
             Self::Cut => Outcome::Cut,
             Self::Busy(_)
+            | Self::Closed
             | Self::Instantiation(_)
             | Self::BadRequest(_)
             | Self::RequestTooLarge { .. }
@@ -202,6 +209,8 @@ pub(crate) struct Call {
     serving: Arc<Serving>,
     info: CallInfo,
     pub(crate) started: Instant,
+    /// When its turn came, where calls wait in line for one instance.
+    turn: OnceLock<Instant>,
     pub(crate) cut_round: u64,
     sides: AtomicU8,
     outcome: AtomicU8,
@@ -232,6 +241,7 @@ impl Call {
             serving,
             info,
             started: Instant::now(),
+            turn: OnceLock::new(),
             cut_round,
             sides: AtomicU8::new(0),
             outcome: AtomicU8::new(Outcome::Answered.to_u8()),
@@ -246,6 +256,23 @@ impl Call {
 
     pub(crate) fn serving(&self) -> &Arc<Serving> {
         &self.serving
+    }
+
+    /// Its turn has come, and the guest's time begins.
+    pub(crate) fn take_turn(&self) {
+        // It comes once.
+        let _ = self.turn.set(Instant::now());
+    }
+
+    /// Whether it waits in line no more.
+    pub(crate) fn has_turn(&self) -> bool {
+        self.turn.get().is_some()
+    }
+
+    /// When the head of the reply must be there.
+    pub(crate) fn deadline(&self) -> Instant {
+        let began = self.turn.get().unwrap_or(&self.started);
+        *began + self.serving.spec.limits.request_timeout
     }
 
     /// The head is on its way; the latency of an HTTP call ends here.
@@ -318,16 +345,14 @@ impl Call {
         } else {
             outcome
         };
-        if !self.info.probe {
+        if let Some(counts) = self.serving.counts_of(self.info) {
             let latency = match self.head_after.load(Relaxed) {
                 0 => self.elapsed_us(),
                 after => after - 1,
             };
-            self.serving
-                .counts
-                .record(outcome, latency, self.info.affinity);
+            counts.record(outcome, latency, self.info.affinity);
         }
-        self.serving.leave();
+        self.serving.leave(self.info);
         self.changed.notify_one();
     }
 

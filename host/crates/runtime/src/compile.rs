@@ -3,7 +3,7 @@
 //! Code is found again by the digest of the component's bytes. The map holds it weakly: with the last version of these bytes
 //! the code goes. Compiling cannot be interrupted, so one that nobody waits for any more runs to its end and is thrown away.
 
-use crate::bindings::{handler, health};
+use crate::bindings::{handler, health, state};
 use crate::inspect::{Contract, Inspection};
 use crate::prepare::PrepareError;
 use crate::store::AgentStore;
@@ -27,6 +27,7 @@ pub(crate) struct Code {
     pub(crate) pre: InstancePre<AgentStore>,
     pub(crate) entry: EntryIndices,
     pub(crate) health: Option<health::GuestIndices>,
+    pub(crate) state: Option<state::GuestIndices>,
     /// How long it took.
     pub(crate) took: Duration,
 }
@@ -150,10 +151,16 @@ fn compile(
     } else {
         None
     };
+    let state = if inspection.state {
+        Some(state::GuestIndices::new(&pre).map_err(link)?)
+    } else {
+        None
+    };
     Ok(Code {
         pre,
         entry,
         health,
+        state,
         took: started.elapsed(),
     })
 }

@@ -10,6 +10,7 @@ use crate::spec::AgentSpec;
 use crate::store::link;
 use crate::version::Version;
 use sha2::{Digest as _, Sha256};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -49,6 +50,8 @@ pub struct RuntimeOptions {
     /// Guests that compute for longer than a tick at once, over all agents; the others wait their turn, a tick each. Keep it
     /// below the number of tokio's workers, so that one of them always is there for sockets and for quick calls.
     pub computing: usize,
+    /// Addresses that no agent reaches by HTTP, whatever it was granted: the host's own.
+    pub forbidden: Vec<SocketAddr>,
     /// Who gets what guests print.
     pub log_sink: Arc<dyn LogSink>,
 }
@@ -59,6 +62,7 @@ impl Default for RuntimeOptions {
             instances: DEFAULT_INSTANCES,
             compiles: DEFAULT_COMPILES,
             computing: default_computing(),
+            forbidden: Vec::new(),
             log_sink: Arc::new(TracingSink),
         }
     }
@@ -70,6 +74,7 @@ impl std::fmt::Debug for RuntimeOptions {
             .field("instances", &self.instances)
             .field("compiles", &self.compiles)
             .field("computing", &self.computing)
+            .field("forbidden", &self.forbidden)
             .finish_non_exhaustive()
     }
 }
@@ -115,6 +120,7 @@ pub struct Runtime {
     pub(crate) waiting: AtomicUsize,
     /// Asks one idle instance, of whatever agent, to make room.
     pub(crate) make_room: Notify,
+    pub(crate) forbidden: Arc<[SocketAddr]>,
     pub(crate) logs: LogQueue,
 }
 
@@ -150,6 +156,7 @@ impl Runtime {
             computing: Arc::new(Semaphore::new(options.computing.max(1))),
             waiting: AtomicUsize::new(0),
             make_room: Notify::new(),
+            forbidden: options.forbidden.into(),
             logs,
         }))
     }
@@ -173,6 +180,11 @@ impl Runtime {
             return Err(PrepareError::Spec(problem));
         }
         let (digest, inspection) = self.look_at(Arc::clone(&bytes)).await?;
+        if spec.state.is_some() && !inspection.state {
+            return Err(PrepareError::NoState {
+                exports: inspection.exports,
+            });
+        }
         let (slot, was_there) = self.compiler.code(digest, bytes, &inspection).await?;
         let compile_time = match slot.code() {
             Some(code) if !was_there => code.took,

@@ -9,7 +9,6 @@ use crate::call::{Call, CallError, Failure, Message};
 use crate::compile::EntryIndices;
 use crate::counts::Outcome;
 use crate::engine::Runtime;
-use crate::limits::StoreLimiter;
 use crate::run::{run_http, supervise};
 use crate::serving::Serving;
 use crate::store::AgentStore;
@@ -50,14 +49,22 @@ pub(crate) struct HandleJob {
 }
 
 impl Job {
-    fn call(&self) -> &Arc<Call> {
+    pub(crate) fn call(&self) -> &Arc<Call> {
         match self {
             Self::Http(job) => &job.call,
             Self::Handle(job) => &job.call,
         }
     }
 
-    fn refuse(self, error: CallError) {
+    /// Nobody waits for the answer any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Http(job) => job.reply.is_closed(),
+            Self::Handle(job) => job.reply.is_closed(),
+        }
+    }
+
+    pub(crate) fn refuse(self, error: CallError) {
         self.call().settle(error.outcome());
         // The caller may be gone.
         match self {
@@ -72,12 +79,24 @@ pub(crate) enum Entry {
     Handler(handler::Guest),
 }
 
+/// What a call left of its instance.
+pub(crate) enum After {
+    /// It may be entered again.
+    Usable,
+    /// It is sound, and holds things of its call that must not outlast it.
+    Spent,
+    /// It must never be entered again, and why.
+    Ended(String),
+}
+
 /// A store with its instance. Its place among all instances is given back after the store is gone.
 pub(crate) struct Instance {
     pub(crate) store: Store<AgentStore>,
     pub(crate) entry: Entry,
-    exports: wasmtime::component::Instance,
-    turn: Arc<Turn>,
+    pub(crate) exports: wasmtime::component::Instance,
+    pub(crate) turn: Arc<Turn>,
+    /// Whether it was made for a version that only listens.
+    pub(crate) listening: bool,
     _room: OwnedSemaphorePermit,
 }
 
@@ -96,20 +115,9 @@ pub(crate) async fn make_in(
         .slot
         .code()
         .ok_or_else(|| CallError::Host("the version has no code".into()))?;
-    let limiter = StoreLimiter::new(
-        serving.spec.limits.memory,
-        Arc::clone(&serving.counts.memory),
-    );
     let turn = Turn::new(&serving.runtime.computing);
-    let mut store = AgentStore::create(
-        serving.runtime.engine(),
-        &serving.spec,
-        serving.inspection.contract,
-        limiter,
-        Arc::clone(&serving.counts.custom),
-        Arc::clone(&serving.log),
-        Arc::clone(&turn),
-    );
+    let listening = serving.is_listening();
+    let mut store = AgentStore::create(serving, listening, Arc::clone(&turn))?;
     let made = match turn.during(code.pre.instantiate_async(&mut store)).await {
         Ok(exports) => match &code.entry {
             EntryIndices::Http(indices) => indices
@@ -127,6 +135,7 @@ pub(crate) async fn make_in(
             entry,
             exports,
             turn,
+            listening,
             _room: room,
         }),
         Err(error) => Err(not_made(&error, store.data())),
@@ -196,11 +205,19 @@ pub(crate) fn explain(error: &wasmtime::Error, data: &AgentStore) -> String {
 }
 
 impl Instance {
+    /// The last call's tick has long passed: this one's time begins now.
+    pub(crate) fn enter(&mut self) {
+        self.store.set_epoch_deadline(1);
+        self.turn.begin();
+        self.store.data_mut().begin();
+    }
+
     /// Calls the export `health`.
     pub(crate) async fn check(
         &mut self,
         indices: &health::GuestIndices,
     ) -> Result<Result<(), String>, CallError> {
+        self.enter();
         let answer = match indices.load(&mut self.store, &self.exports) {
             Ok(guest) => self.turn.during(guest.call_check(&mut self.store)).await,
             Err(error) => Err(error),
@@ -208,13 +225,10 @@ impl Instance {
         answer.map_err(|error| CallError::Trap(explain(&error, self.store.data())))
     }
 
-    /// True when the instance may be entered again.
-    async fn work(&mut self, serving: &Arc<Serving>, job: Job, fresh: bool) -> bool {
-        // The last call's tick has long passed: this one's time begins now.
-        self.store.set_epoch_deadline(1);
-        self.turn.begin();
-        self.store.data_mut().begin();
-        let kept = match (job, &self.entry) {
+    /// Answers one call. `fresh`: the instance is there for this call only, and goes with its caller.
+    pub(crate) async fn work(&mut self, serving: &Arc<Serving>, job: Job, fresh: bool) -> After {
+        self.enter();
+        let after = match (job, &self.entry) {
             (Job::Http(job), Entry::Http(proxy)) => {
                 run_http(&mut self.store, &self.turn, proxy, serving, job, fresh).await
             }
@@ -223,12 +237,13 @@ impl Instance {
             }
             (job, _) => {
                 job.refuse(CallError::WrongContract);
-                true
+                After::Usable
             }
         };
         let granted = self.store.data().limiter.granted();
-        serving.counts.memory.call_ended(granted);
-        kept
+        let counts = serving.counts_while(self.listening);
+        counts.memory.call_ended(granted);
+        after
     }
 }
 
@@ -242,17 +257,15 @@ pub(crate) async fn serve(serving: Arc<Serving>, first: Job) {
     loop {
         left -= 1;
         let call = Arc::clone(job.call());
-        let kept = instance.work(&serving, job, reuse == 1).await;
+        let after = instance.work(&serving, job, reuse == 1).await;
+        let kept = matches!(after, After::Usable);
         let wanted = serving.runtime.waiting.load(SeqCst) > 0;
         if !kept || left == 0 || wanted || serving.is_retired() {
             drop(instance);
             supervise(&serving, &call).await;
             return;
         }
-        if !call.is_settled() {
-            let serving = Arc::clone(&serving);
-            tokio::spawn(async move { supervise(&serving, &call).await });
-        }
+        supervise_unless_settled(&serving, call);
         let (mailbox, jobs) = oneshot::channel();
         if !serving.offer(mailbox) {
             return;
@@ -261,6 +274,22 @@ pub(crate) async fn serve(serving: Arc<Serving>, first: Job) {
             Some(next) => job = next,
             None => return,
         }
+        // What it may reach was decided when it was made.
+        if instance.listening != serving.is_listening() {
+            drop(instance);
+            match make_for(&serving, job).await {
+                Some((made, same)) => (instance, job, left) = (made, same, reuse),
+                None => return,
+            }
+        }
+    }
+}
+
+/// Sees to it that a call whose guest has ended does not wait for its caller for ever.
+pub(crate) fn supervise_unless_settled(serving: &Arc<Serving>, call: Arc<Call>) {
+    if !call.is_settled() {
+        let serving = Arc::clone(serving);
+        tokio::spawn(async move { supervise(&serving, &call).await });
     }
 }
 
@@ -271,7 +300,7 @@ async fn make_for(serving: &Arc<Serving>, job: Job) -> Option<(Instance, Job)> {
         biased;
         made = make(serving) => made,
         () = serving.cut_after(call.cut_round) => Err(CallError::Cut),
-        () = tokio::time::sleep_until((call.started + limit).into()) => Err(CallError::Deadline { limit }),
+        () = tokio::time::sleep_until(call.deadline().into()) => Err(CallError::Deadline { limit }),
     };
     match made {
         Ok(instance) => Some((instance, job)),
@@ -320,7 +349,7 @@ async fn run_handle(
     serving: &Arc<Serving>,
     job: HandleJob,
     fresh: bool,
-) -> bool {
+) -> After {
     let HandleJob {
         call,
         message,
@@ -338,17 +367,17 @@ async fn run_handle(
             biased;
             answer = &mut run => Ok(answer),
             () = serving.cut_after(call.cut_round) => Err(CallError::Cut),
-            () = tokio::time::sleep_until((call.started + limit).into()) => Err(CallError::Deadline { limit }),
+            () = tokio::time::sleep_until(call.deadline().into()) => Err(CallError::Deadline { limit }),
             () = reply.closed(), if fresh => {
                 call.settle(Outcome::NotCounted);
-                return false;
+                return After::Ended("the caller went away".into());
             }
         }
     };
-    let (answer, kept) = match ran {
-        Ok(Ok(answer)) => (answered(serving, answer), true),
-        Ok(Err(trap)) => (Err(CallError::Trap(explain(&trap, store.data()))), false),
-        Err(error) => (Err(error), false),
+    let (answer, after) = match ran {
+        Ok(Ok(answer)) => (answered(serving, answer), After::Usable),
+        Ok(Err(trap)) => ended(CallError::Trap(explain(&trap, store.data()))),
+        Err(error) => ended(error),
     };
     let outcome = match &answer {
         _ if reply.is_closed() => Outcome::NotCounted,
@@ -357,7 +386,12 @@ async fn run_handle(
     };
     call.settle(outcome);
     drop(reply.send(answer));
-    kept
+    after
+}
+
+fn ended(error: CallError) -> (Result<Message, CallError>, After) {
+    let reason = error.to_string();
+    (Err(error), After::Ended(reason))
 }
 
 fn answered(

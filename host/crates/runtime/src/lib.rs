@@ -7,6 +7,7 @@
 //! What must hold: no guest runs without a memory limit and a deadline; an instance that trapped or was cut is never entered
 //! again; a reply that is not whole never ends cleanly; nothing of a version outlives its last call.
 
+mod admission;
 mod bindings;
 mod body;
 mod call;
@@ -18,16 +19,21 @@ mod instance;
 mod limits;
 mod logs;
 mod metrics;
+mod origin;
+mod outbound;
 pub mod policy;
 mod prepare;
 mod requests;
 mod run;
 mod serving;
+mod single;
 mod spec;
+mod state;
 mod store;
 mod turn;
 mod version;
 
+pub use admission::Admission;
 pub use body::AgentBody;
 pub use call::{BodyError, CallError, CallInfo, Failure, Message};
 pub use counts::{ArmCounts, Bucket};
@@ -35,6 +41,11 @@ pub use engine::{Holdings, Runtime, RuntimeError, RuntimeOptions};
 pub use inspect::{Contract, Inspection, MAX_COMPONENT_SIZE, Refusal, incomplete};
 pub use logs::{LogLine, LogSink, LogStream, MAX_LINE, TracingSink};
 pub use metrics::{CustomMetric, MAX_NAME_LENGTH, MAX_NAMES, MetricValue};
+pub use origin::{Origin, OriginError};
 pub use prepare::PrepareError;
-pub use spec::{AgentSpec, DEFAULT_REUSE, Instances, Limits, MAX_MEMORY, MIN_MEMORY, Outbound};
+pub use spec::{
+    AgentSpec, DEFAULT_REUSE, DirGrant, Instances, Limits, MAX_MEMORY, MIN_MEMORY, Outbound,
+    StateSpec,
+};
+pub use state::{Snapshot, StateError, StateLoss};
 pub use version::{HealthOutcome, Version};

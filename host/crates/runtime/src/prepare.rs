@@ -40,6 +40,16 @@ pub enum PrepareError {
     /// The version's settings are out of bounds.
     #[error("the agent's settings are out of bounds: {0}")]
     Spec(String),
+    /// Its state is to be kept, and it has no way to hand it over.
+    #[error(
+        "the component's state is to be kept, and it does not export caxton:agent/state@0.1; export it, or keep no state. It \
+         exports {}",
+        .exports.join(", ")
+    )]
+    NoState {
+        /// What it exports.
+        exports: Vec<String>,
+    },
     /// Our own fault.
     #[error("the host failed: {0}")]
     Host(String),
@@ -62,6 +72,7 @@ impl PrepareError {
             Self::Deadline { .. } => "deadline-in-instantiation",
             Self::Busy(_) => "busy",
             Self::Spec(_) => "settings",
+            Self::NoState { .. } => "no-state",
             Self::Host(_) => "host",
         }
     }

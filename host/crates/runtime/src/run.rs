@@ -6,7 +6,7 @@
 use crate::body::AgentBody;
 use crate::call::{BodyError, Call, CallError};
 use crate::counts::Outcome;
-use crate::instance::{HttpJob, explain};
+use crate::instance::{After, HttpJob, explain};
 use crate::serving::Serving;
 use crate::store::AgentStore;
 use crate::turn::Turn;
@@ -47,6 +47,22 @@ enum Stop {
     Settled,
 }
 
+impl Stop {
+    /// What became of the instance, in the words of who looks for its state.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Cut => "a call was cut by a reload",
+            Self::Deadline => "a call did not answer in time",
+            Self::AgentIdle => "the agent fell silent in the middle of a reply",
+            Self::CallerIdle => "a caller took nothing for too long",
+            Self::CallerTooSlow => "a request's body did not arrive in time",
+            Self::CallerGone => "the caller went away",
+            Self::Lingers => "the agent worked on for too long after its reply",
+            Self::Settled => "a reply broke off",
+        }
+    }
+}
+
 /// What is still to be told to the caller.
 struct Waiting {
     call: Arc<Call>,
@@ -56,7 +72,7 @@ struct Waiting {
     fresh: bool,
 }
 
-/// Runs the guest on one request. True when the instance may be entered again.
+/// Runs the guest on one request.
 pub(crate) async fn run_http(
     store: &mut Store<AgentStore>,
     turn: &Turn,
@@ -64,7 +80,7 @@ pub(crate) async fn run_http(
     serving: &Arc<Serving>,
     job: HttpJob,
     fresh: bool,
-) -> bool {
+) -> After {
     let call = Arc::clone(&job.call);
     let mut waiting = Waiting {
         call: job.call,
@@ -114,20 +130,28 @@ pub(crate) async fn run_http(
                 },
                 _ => waiting.refuse(CallError::NoAnswer("it never set a response".into())),
             }
-            !left.of_the_call
+            if left.of_the_call {
+                After::Spent
+            } else {
+                After::Usable
+            }
         }
         End::Ran(Ok(Err(error))) => {
-            waiting.fail(CallError::Host(format!("{error:#}")), BodyError::Unfinished);
-            false
+            let error = CallError::Host(format!("{error:#}"));
+            let reason = error.to_string();
+            waiting.fail(error, BodyError::Unfinished);
+            After::Ended(reason)
         }
         End::Ran(Err(trap)) => {
             let message = explain(&trap, store.data());
-            waiting.fail(CallError::Trap(message.clone()), BodyError::Trap(message));
-            false
+            let error = CallError::Trap(message.clone());
+            let reason = error.to_string();
+            waiting.fail(error, BodyError::Trap(message));
+            After::Ended(reason)
         }
         End::Stopped(stop) => {
             waiting.stop(stop, serving);
-            false
+            After::Ended(stop.reason().into())
         }
     }
 }
@@ -185,7 +209,7 @@ where
 {
     let call = Arc::clone(&waiting.call);
     let limits = &serving.spec.limits;
-    let mut timer = pin!(sleep_until((call.started + limits.request_timeout).into()));
+    let mut timer = pin!(sleep_until(call.deadline().into()));
     let mut cut = pin!(serving.cut_after(call.cut_round));
     let mut head_may_come = true;
     loop {

@@ -2,13 +2,15 @@
 //!
 //! The request path adds to atomics, pops from a lock-free queue, and waits on wakers; it never waits for the control path.
 
-use crate::call::{Call, CallError, CallInfo};
+use crate::admission::Admission;
+use crate::call::{CallError, CallInfo};
 use crate::compile::{Digest, Slot};
 use crate::counts::{Counts, Outcome};
 use crate::engine::Runtime;
 use crate::inspect::{Contract, Inspection};
 use crate::instance::{Job, serve};
 use crate::logs::LogSource;
+use crate::single::Single;
 use crate::spec::{AgentSpec, DEFAULT_REUSE, Instances};
 use crossbeam_queue::ArrayQueue;
 use futures::FutureExt;
@@ -27,8 +29,18 @@ pub(crate) struct Serving {
     pub(crate) inspection: Inspection,
     pub(crate) digest: Digest,
     pub(crate) counts: Counts,
+    /// What the copies of other versions' calls came to.
+    pub(crate) mirrored: Counts,
     pub(crate) log: Arc<LogSource>,
+    /// The one instance, where there is only one.
+    pub(crate) single: Option<Single>,
+    /// No call gets a place.
+    closed: AtomicBool,
+    /// Instances get nothing that reaches beyond them.
+    listening: AtomicBool,
     in_flight: AtomicU32,
+    /// Of those in flight, copies.
+    mirrored_in_flight: AtomicU32,
     /// Of those in flight, calls whose reply is whole while their guest works on.
     lingering: AtomicU32,
     drained: Notify,
@@ -48,59 +60,119 @@ impl Serving {
     ) -> Arc<Self> {
         let log = LogSource::new(&runtime.logs, &spec.name, spec.number);
         let idle = ArrayQueue::new(spec.limits.concurrency.max(1) as usize);
-        Arc::new(Self {
+        let single =
+            (spec.state.is_some() || spec.instances == Some(Instances::Single)).then(Single::new);
+        let (single, line) = single.unzip();
+        let serving = Arc::new(Self {
             runtime,
             slot,
             spec,
             inspection,
             digest,
             counts: Counts::default(),
+            mirrored: Counts::default(),
             log,
+            single,
+            closed: AtomicBool::new(false),
+            listening: AtomicBool::new(false),
             in_flight: AtomicU32::new(0),
+            mirrored_in_flight: AtomicU32::new(0),
             lingering: AtomicU32::new(0),
             drained: Notify::new(),
             cut_round: AtomicU64::new(0),
             cut: Notify::new(),
             retired: AtomicBool::new(false),
             idle,
-        })
+        });
+        if let Some(line) = line {
+            line.start(&serving);
+        }
+        serving
     }
 
     /// How many calls one instance answers.
     pub(crate) fn reuse(&self) -> u32 {
         match (self.spec.instances, self.inspection.contract) {
             (Some(Instances::Reused { reuse }), _) => reuse.max(1),
+            (Some(Instances::Single), _) => u32::MAX,
             (Some(Instances::Fresh), _) | (None, Contract::Http) => 1,
             (None, Contract::Handler) => DEFAULT_REUSE,
         }
     }
 
     /// Takes a place among the calls in flight, or sheds the call.
-    pub(crate) fn admit(self: &Arc<Self>, info: CallInfo) -> Result<Arc<Call>, CallError> {
+    pub(crate) fn admit(self: &Arc<Self>, info: CallInfo) -> Result<Admission, CallError> {
         let limit = self.spec.limits.concurrency;
-        if self.in_flight.fetch_add(1, SeqCst) >= limit {
-            self.leave();
-            self.shed(info);
+        let before = self.in_flight.fetch_add(1, SeqCst);
+        if info.mirrored {
+            self.mirrored_in_flight.fetch_add(1, SeqCst);
+        }
+        let admission = Admission::new(Arc::clone(self), info, self.cut_round.load(Acquire));
+        // Only now: see `admission`.
+        if self.is_closed() {
+            return Err(CallError::Closed);
+        }
+        if before >= limit {
+            admission.shed();
             return Err(CallError::Busy(format!(
                 "{limit} calls of {} version {} are in flight",
                 self.spec.name, self.spec.number
             )));
         }
-        let round = self.cut_round.load(Acquire);
-        Ok(Call::new(Arc::clone(self), info, round))
+        Ok(admission)
+    }
+
+    pub(crate) fn close(&self) {
+        self.closed.store(true, SeqCst);
+    }
+
+    pub(crate) fn open(&self) {
+        self.closed.store(false, SeqCst);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(SeqCst)
+    }
+
+    /// The columns that a call counts in, if any.
+    pub(crate) fn counts_of(&self, info: CallInfo) -> Option<&Counts> {
+        if info.probe {
+            None
+        } else if info.mirrored {
+            Some(&self.mirrored)
+        } else {
+            Some(&self.counts)
+        }
+    }
+
+    /// Where an instance reports what is no single call's: its memory, and what the agent tells of itself.
+    pub(crate) fn counts_while(&self, listening: bool) -> &Counts {
+        if listening {
+            &self.mirrored
+        } else {
+            &self.counts
+        }
     }
 
     /// Counts a call that never got a place.
     pub(crate) fn shed(&self, info: CallInfo) {
-        if !info.probe {
-            self.counts.record(Outcome::NotCounted, 0, None);
+        if let Some(counts) = self.counts_of(info) {
+            counts.record(Outcome::NotCounted, 0, None);
         }
     }
 
-    pub(crate) fn leave(&self) {
+    pub(crate) fn leave(&self, info: CallInfo) {
+        if info.mirrored {
+            self.mirrored_in_flight.fetch_sub(1, SeqCst);
+        }
         if self.in_flight.fetch_sub(1, SeqCst) == 1 {
             self.drained.notify_waiters();
         }
+    }
+
+    /// Of those in flight, copies.
+    pub(crate) fn mirrored_in_flight(&self) -> u32 {
+        self.mirrored_in_flight.load(SeqCst)
     }
 
     pub(crate) fn in_flight(&self) -> u32 {
@@ -135,12 +207,17 @@ impl Serving {
         u64::from(running)
     }
 
+    /// Whether a call that was admitted in this round has been cut.
+    pub(crate) fn is_cut(&self, round: u64) -> bool {
+        self.cut_round.load(Acquire) != round
+    }
+
     /// Resolves when a call that was admitted in this round is cut.
     pub(crate) async fn cut_after(&self, round: u64) {
         loop {
             // `Notified` counts notifications from here on, so none is lost between the look and the wait.
             let cut = self.cut.notified();
-            if self.cut_round.load(Acquire) != round {
+            if self.is_cut(round) {
                 return;
             }
             cut.await;
@@ -152,6 +229,9 @@ impl Serving {
     /// A new instance runs on the caller's own task until it first waits: most calls have their answer by then, and no other
     /// thread was woken for them. What is left of its life becomes a task of its own, which no caller that goes away can drop.
     pub(crate) fn dispatch(self: &Arc<Self>, mut job: Job) {
+        if let Some(single) = &self.single {
+            return single.enqueue(job);
+        }
         while let Some(mailbox) = self.idle.pop() {
             match mailbox.send(job) {
                 Ok(()) => return,
@@ -194,11 +274,25 @@ impl Serving {
         self.drop_idle();
     }
 
+    /// From here on no call enters an instance that was made otherwise.
+    pub(crate) fn listen(&self, on: bool) {
+        if self.listening.swap(on, SeqCst) != on {
+            self.drop_idle();
+        }
+    }
+
+    pub(crate) fn is_listening(&self) -> bool {
+        self.listening.load(SeqCst)
+    }
+
     pub(crate) fn is_retired(&self) -> bool {
         self.retired.load(SeqCst)
     }
 
     fn drop_idle(&self) {
+        if let Some(single) = &self.single {
+            single.look_again();
+        }
         while self.idle.pop().is_some() {}
     }
 }

@@ -1,5 +1,7 @@
 //! What the host asks for when it wants an agent's version prepared: plain values, checked in one place.
 
+use crate::origin::Origin;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The smallest memory limit that means anything: a linear memory grows in pages of 64 KiB, and a language runtime needs some.
@@ -18,23 +20,29 @@ pub struct AgentSpec {
     pub number: u64,
     /// What its calls may use.
     pub limits: Limits,
-    /// How long an instance lives. None: fresh for HTTP agents, reused for handlers.
+    /// How long an instance lives. None: single with `state`, otherwise fresh for HTTP agents and reused for handlers.
     pub instances: Option<Instances>,
+    /// What is kept of the agent's state. None: an export `caxton:agent/state` is ignored.
+    pub state: Option<StateSpec>,
     /// The environment that the guest sees, and nothing else.
     pub env: Vec<(String, String)>,
+    /// The directories that it sees.
+    pub dirs: Vec<DirGrant>,
     /// Where it may send HTTP requests.
     pub outbound: Outbound,
 }
 
 impl AgentSpec {
-    /// A version with default limits, no environment and no outbound HTTP.
+    /// A version with default limits that keeps no state, sees no environment and no directory, and sends no requests.
     pub fn new(name: impl Into<String>, number: u64) -> Self {
         Self {
             name: name.into(),
             number,
             limits: Limits::default(),
             instances: None,
+            state: None,
             env: Vec::new(),
+            dirs: Vec::new(),
             outbound: Outbound::Deny,
         }
     }
@@ -59,6 +67,46 @@ impl AgentSpec {
         if matches!(self.instances, Some(Instances::Reused { reuse: 0 })) {
             return Some("instances.reuse must be at least 1".into());
         }
+        self.state_problem()
+            .or_else(|| self.dirs_problem())
+            .or_else(|| self.env_problem())
+    }
+
+    fn state_problem(&self) -> Option<String> {
+        let state = self.state?;
+        if matches!(
+            self.instances,
+            Some(Instances::Fresh | Instances::Reused { .. })
+        ) {
+            return Some(
+                "instances.mode must be single, or unset, where state is kept: it lives in one instance".into(),
+            );
+        }
+        if state.max_size == 0 {
+            return Some("state.max_size must be above zero".into());
+        }
+        if state.checkpoint.is_some_and(|every| every.is_zero()) {
+            return Some("state.checkpoint must be above zero, or off".into());
+        }
+        None
+    }
+
+    fn dirs_problem(&self) -> Option<String> {
+        self.dirs.iter().enumerate().find_map(|(at, dir)| {
+            let guest = &dir.guest;
+            if guest.is_empty() || guest.contains('\0') {
+                return Some(format!(
+                    "the directory {} is granted under the name `{}`, which is none",
+                    dir.host.display(),
+                    guest.escape_debug()
+                ));
+            }
+            let again = self.dirs.iter().take(at).any(|other| other.guest == *guest);
+            again.then(|| format!("two directories are granted as `{guest}`"))
+        })
+    }
+
+    fn env_problem(&self) -> Option<String> {
         self.env
             .iter()
             .find(|(name, value)| {
@@ -80,14 +128,39 @@ pub enum Instances {
         /// At least 1.
         reuse: u32,
     },
+    /// One for as long as the version lives. It takes one call after the other, in order of arrival; the others wait in line, up
+    /// to the concurrency limit. A trap, a deadline or a cut ends it, and the next call gets a new one.
+    Single,
+}
+
+/// What is kept of an agent's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateSpec {
+    /// How often at most the state is kept between calls, for the instance after one that ended badly. None: never.
+    pub checkpoint: Option<Duration>,
+    /// Bytes that a state may have.
+    pub max_size: u64,
+}
+
+/// A directory of the host that a guest sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirGrant {
+    /// Where it is.
+    pub host: PathBuf,
+    /// What the guest knows it as.
+    pub guest: String,
+    /// Whether the guest may change what is in it.
+    pub write: bool,
 }
 
 /// Where an agent may send HTTP requests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Outbound {
     /// Nowhere: each attempt is answered with WASI's `HTTP-request-denied`.
     #[default]
     Deny,
+    /// To these, and anything else is answered as above.
+    Origins(Vec<Origin>),
 }
 
 /// What the calls of one version may use.

@@ -4,27 +4,27 @@
 //! no sockets, no name look-ups, no outbound HTTP, an empty standard input.
 
 use crate::bindings::{metrics, types};
+use crate::call::CallError;
 use crate::inspect::Contract;
 use crate::limits::StoreLimiter;
 use crate::logs::{GuestStream, LogSource, LogStream};
 use crate::metrics::CustomMetrics;
+use crate::outbound::Hooks;
 use crate::requests;
-use crate::spec::{AgentSpec, Outbound};
+use crate::serving::Serving;
+use crate::spec::DirGrant;
 use crate::turn::Turn;
 use std::sync::Arc;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime::{Engine, Store};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::body::{
     HostFutureTrailers, HostIncomingBody, HostOutgoingBody, StreamContext,
 };
 use wasmtime_wasi_http::p2::types::{
     HostIncomingRequest, HostOutgoingRequest, HostOutgoingResponse,
 };
-use wasmtime_wasi_http::{
-    Error as HttpError, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks,
-    WasiHttpView,
-};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 /// Resources that one store may hold: streams, bodies, headers, timers. A leaking guest traps here instead of growing the host.
 /// With the bounds below, all of them together hold about as much of the host's memory as a store's linear memory may be.
@@ -41,17 +41,6 @@ const HTTP_HOSTCALL: usize = 256 << 10;
 const HOSTCALL_ALLOWANCE: usize = 16 << 20;
 /// Bytes of the names and values of one list of headers. Servers refuse more than 8 to 64 KiB.
 const MAX_FIELDS: usize = 64 << 10;
-/// Bodies of a call that have room for a fast flow: the reply's, and some of its own requests. Further ones flow, and slower.
-const WIDE_BODIES: usize = 8;
-/// Chunks of a body that wait for its reader, beside one. With the chunk size this bounds what a slow caller makes the host hold.
-const WIDE_CHUNKS: usize = 8;
-/// Bytes of one chunk of such a body.
-const WIDE_CHUNK: usize = 128 << 10;
-/// The same for further bodies.
-const NARROW_CHUNKS: usize = 1;
-/// The same for further bodies.
-const NARROW_CHUNK: usize = 8 << 10;
-
 /// What a guest's call left in its store.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Leftovers {
@@ -74,44 +63,42 @@ pub(crate) struct AgentStore {
 }
 
 impl AgentStore {
-    /// A store that yields at every tick and holds nothing of an earlier call.
+    /// A store that yields at every tick and holds nothing of an earlier call. One of a version that only listens reaches no
+    /// further than its own memory: what it would change is not its to change.
     pub(crate) fn create(
-        engine: &Engine,
-        spec: &AgentSpec,
-        contract: Contract,
-        limiter: StoreLimiter,
-        metrics: Arc<CustomMetrics>,
-        log: Arc<LogSource>,
+        serving: &Serving,
+        listening: bool,
         turn: Arc<Turn>,
-    ) -> Store<Self> {
+    ) -> Result<Store<Self>, CallError> {
+        let spec = &serving.spec;
+        let counts = serving.counts_while(listening);
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
-        let wasi = WasiCtx::builder()
-            .stdout(GuestStream::new(&log, LogStream::Stdout))
-            .stderr(GuestStream::new(&log, LogStream::Stderr))
+        let mut wasi = WasiCtx::builder();
+        wasi.stdout(GuestStream::new(&serving.log, LogStream::Stdout))
+            .stderr(GuestStream::new(&serving.log, LogStream::Stderr))
             .envs(&spec.env)
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
-            .max_random_size(MAX_RANDOM)
-            .build();
+            .max_random_size(MAX_RANDOM);
+        for dir in &spec.dirs {
+            open_dir(&mut wasi, dir, listening)?;
+        }
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(MAX_FIELDS);
         let data = Self {
             table,
-            wasi,
+            wasi: wasi.build(),
             http,
-            hooks: Hooks {
-                outbound: spec.outbound,
-                bodies: 0,
-            },
-            limiter,
-            metrics,
-            log,
+            hooks: Hooks::new(serving, listening),
+            limiter: StoreLimiter::new(spec.limits.memory, Arc::clone(&counts.memory)),
+            metrics: Arc::clone(&counts.custom),
+            log: Arc::clone(&serving.log),
         };
-        let mut store = Store::new(engine, data);
+        let mut store = Store::new(serving.runtime.engine(), data);
         store.limiter(|data| &mut data.limiter);
-        store.set_hostcall_fuel(match contract {
+        store.set_hostcall_fuel(match serving.inspection.contract {
             Contract::Http => HTTP_HOSTCALL,
             Contract::Handler => usize::try_from(spec.limits.reply_body)
                 .unwrap_or(usize::MAX)
@@ -123,12 +110,12 @@ impl AgentStore {
         }
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(move |_| Ok(turn.at_tick()));
-        store
+        Ok(store)
     }
 
     /// A new call begins.
     pub(crate) fn begin(&mut self) {
-        self.hooks.bodies = 0;
+        self.hooks.begin();
     }
 
     /// Marks every body that the guest left open as aborted, so that its reader gets an error and never a clean end.
@@ -208,53 +195,21 @@ impl metrics::Host for AgentStore {
     }
 }
 
-/// Decides what a guest's own HTTP requests may reach.
-struct Hooks {
-    outbound: Outbound,
-    /// Bodies that the guest has opened for writing in this call.
-    bodies: usize,
-}
-
-impl Hooks {
-    fn is_wide(&self) -> bool {
-        self.bodies <= WIDE_BODIES
-    }
-}
-
-type Sent = wasmtime_wasi_http::Result<(
-    http::Response<WasiBody>,
-    Box<dyn Future<Output = wasmtime_wasi_http::Result<()>> + Send>,
-)>;
-
-impl WasiHttpHooks for Hooks {
-    fn send_request(
-        &mut self,
-        _request: http::Request<WasiBody>,
-        _options: Option<RequestOptions>,
-        _processed: Box<dyn Future<Output = wasmtime_wasi_http::Result<()>> + Send>,
-    ) -> Box<dyn Future<Output = Sent> + Send> {
-        match self.outbound {
-            Outbound::Deny => Box::new(async { Err(HttpError::HttpRequestDenied) }),
-        }
-    }
-
-    // Asked first, once for each body.
-    fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {
-        self.bodies = self.bodies.saturating_add(1);
-        if self.is_wide() {
-            WIDE_CHUNKS
-        } else {
-            NARROW_CHUNKS
-        }
-    }
-
-    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
-        if self.is_wide() {
-            WIDE_CHUNK
-        } else {
-            NARROW_CHUNK
-        }
-    }
+/// Grants a directory. To a version that only listens none is writable.
+fn open_dir(wasi: &mut WasiCtxBuilder, dir: &DirGrant, listening: bool) -> Result<(), CallError> {
+    let perms = if dir.write && !listening {
+        FsPerms::ReadWrite
+    } else {
+        FsPerms::ReadOnly
+    };
+    let opened = wasi.preopened_dir(&dir.host, &dir.guest, perms);
+    opened.map(drop).map_err(|error| {
+        CallError::Instantiation(format!(
+            "the directory {}, granted as {}, cannot be opened: {error:#}",
+            dir.host.display(),
+            dir.guest
+        ))
+    })
 }
 
 /// Interfaces that [`link`] provides: package, version, names; those of value types only need no provider and are left out.

@@ -1,12 +1,15 @@
 //! A version that is ready to be called, as the host holds it.
 
+use crate::admission::Admission;
 use crate::body::{AgentBody, RequestBody};
-use crate::call::{CallError, CallInfo, Message};
+use crate::call::{Call, CallError, CallInfo, Message};
 use crate::counts::ArmCounts;
 use crate::inspect::{Contract, Inspection};
 use crate::instance::{HandleJob, HttpJob, Job, make_in, room};
 use crate::serving::Serving;
+use crate::single::Single;
 use crate::spec::Limits;
+use crate::state::{Snapshot, StateError, StateLoss};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST};
 use http_body::Body;
@@ -36,6 +39,26 @@ pub enum HealthOutcome {
     Busy,
     /// The agent exports no check.
     Absent,
+}
+
+impl HealthOutcome {
+    /// What the agent said.
+    pub(crate) fn of(answer: Result<(), String>) -> Self {
+        match answer {
+            Ok(()) => Self::Passed,
+            Err(mut reason) => {
+                reason.truncate(reason.floor_char_boundary(MAX_REASON));
+                Self::Failed(reason)
+            }
+        }
+    }
+
+    pub(crate) fn late(timeout: Duration) -> Self {
+        Self::Failed(format!(
+            "the health check did not end within {} ms",
+            timeout.as_millis()
+        ))
+    }
 }
 
 impl Version {
@@ -76,6 +99,13 @@ impl Version {
         self.compile_time
     }
 
+    /// Takes a place among the calls in flight, for one call of [`Version::http`] or [`Version::handle`].
+    ///
+    /// [`CallError::Closed`] while the version is closed, [`CallError::Busy`] when all places are taken.
+    pub fn admit(&self, info: CallInfo) -> Result<Admission, CallError> {
+        self.serving.admit(info)
+    }
+
     /// Answers an HTTP request with the head of the reply; the body streams behind it.
     ///
     /// The request needs a `Host` header or an absolute URI. Dropping the future or the body tells that the caller is gone;
@@ -83,7 +113,7 @@ impl Version {
     pub async fn http<B>(
         &self,
         request: http::Request<B>,
-        info: CallInfo,
+        admission: Admission,
     ) -> Result<http::Response<AgentBody>, CallError>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -93,44 +123,74 @@ impl Version {
             return Err(CallError::WrongContract);
         }
         if let Err(error) = check(&request, self.limits()) {
-            self.serving.shed(info);
+            admission.shed();
             return Err(error);
         }
-        let call = self.serving.admit(info)?;
+        let call = admission.begin(&self.serving)?;
         let limit = self.limits().request_body;
         let head_only = request.method() == http::Method::HEAD;
         let request = request.map(|body| RequestBody::boxed(body, limit, Arc::clone(&call)));
         let (reply, answer) = oneshot::channel();
         self.serving.dispatch(Job::Http(HttpJob {
-            call,
+            call: Arc::clone(&call),
             request,
             reply,
             head_only,
         }));
-        answer.await.unwrap_or_else(|_| Err(instance_lost()))
+        self.answer_to(&call, answer).await
     }
 
     /// Answers a message.
-    pub async fn handle(&self, message: Message, info: CallInfo) -> Result<Message, CallError> {
+    pub async fn handle(
+        &self,
+        message: Message,
+        admission: Admission,
+    ) -> Result<Message, CallError> {
         if self.serving.inspection.contract != Contract::Handler {
             return Err(CallError::WrongContract);
         }
         let limit = self.limits().request_body;
         if message.body.len() as u64 > limit {
-            self.serving.shed(info);
+            admission.shed();
             return Err(CallError::RequestTooLarge { limit });
         }
-        let call = self.serving.admit(info)?;
+        let call = admission.begin(&self.serving)?;
         let (reply, answer) = oneshot::channel();
         self.serving.dispatch(Job::Handle(HandleJob {
-            call,
+            call: Arc::clone(&call),
             message,
             reply,
         }));
+        self.answer_to(&call, answer).await
+    }
+
+    /// Waits for the answer, and where there is a line not for ever for its turn. A call that gives up keeps its place among the
+    /// calls in flight until the line comes to it, which bounds the line.
+    async fn answer_to<T>(
+        &self,
+        call: &Call,
+        mut answer: oneshot::Receiver<Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        if self.serving.single.is_some() {
+            let limit = self.limits().request_timeout;
+            match tokio::time::timeout(limit, &mut answer).await {
+                Ok(answer) => return answer.unwrap_or_else(|_| Err(instance_lost())),
+                Err(_) if call.has_turn() => {}
+                Err(_) => {
+                    let waited = limit.as_millis();
+                    let busy = format!("the call had no turn within {waited} ms");
+                    return Err(CallError::Busy(busy));
+                }
+            }
+        }
         answer.await.unwrap_or_else(|_| Err(instance_lost()))
     }
 
-    /// Asks the agent whether it can work, in an instance of its own. Its time begins when there is room for the instance.
+    /// Asks the agent whether it can work.
+    ///
+    /// In an instance of its own, and its time begins when there is room for that; where a version has a single instance, in that
+    /// one, between two calls. A check that found no gap within its time is [`HealthOutcome::Busy`], as is any while the version
+    /// is closed: an instance that was saved is not touched.
     pub async fn check_health(&self, timeout: Duration) -> HealthOutcome {
         let Some(health) = self
             .serving
@@ -140,6 +200,9 @@ impl Version {
         else {
             return HealthOutcome::Absent;
         };
+        if let Some(single) = &self.serving.single {
+            return single.check_health(timeout).await;
+        }
         let Ok(room) = room(&self.serving).await else {
             return HealthOutcome::Busy;
         };
@@ -150,22 +213,13 @@ impl Version {
                 Err(error) => return HealthOutcome::Failed(error.to_string()),
             };
             match instance.check(health).await {
-                Ok(Ok(())) => HealthOutcome::Passed,
-                Ok(Err(mut reason)) => {
-                    reason.truncate(reason.floor_char_boundary(MAX_REASON));
-                    HealthOutcome::Failed(reason)
-                }
+                Ok(answer) => HealthOutcome::of(answer),
                 Err(error) => HealthOutcome::Failed(error.to_string()),
             }
         };
         tokio::time::timeout(timeout, check)
             .await
-            .unwrap_or_else(|_| {
-                HealthOutcome::Failed(format!(
-                    "the health check did not end within {} ms",
-                    timeout.as_millis()
-                ))
-            })
+            .unwrap_or_else(|_| HealthOutcome::late(timeout))
     }
 
     /// Calls that are not settled: up to the end of the reply's body and of the guest's run.
@@ -189,10 +243,99 @@ impl Version {
         self.serving.retire();
     }
 
-    /// What happened since the last take. One caller at a time: two share the increases between them.
+    /// Whether its state is kept: it has one instance, which [`Version::save`] and [`Version::load`] move.
+    pub fn is_stateful(&self) -> bool {
+        self.serving.spec.state.is_some()
+    }
+
+    /// From here on no call is admitted. Calls that have their place run on: [`Version::drained`] waits for them.
+    pub fn close(&self) {
+        self.serving.close();
+    }
+
+    /// Calls are admitted again, and find the instance as it was.
+    pub fn open(&self) {
+        self.serving.open();
+    }
+
+    /// Saves the state of a version that is closed, once nothing is in flight; that and the saving must fit into `timeout`.
+    ///
+    /// The snapshot is kept: see [`Version::saved`]. The instance stays as it was and goes on if the version is opened again, also
+    /// when the agent refused. An instance whose save trapped or ran out of time is gone, and the next begins with the last
+    /// checkpoint: in the middle of a save it can be neither entered nor left.
+    pub async fn save(&self, timeout: Duration) -> Result<Snapshot, StateError> {
+        let single = self.stateful()?;
+        if !self.serving.is_closed() {
+            return Err(StateError::Open);
+        }
+        let deadline = tokio::time::Instant::now() + timeout;
+        tokio::time::timeout_at(deadline, self.serving.drained())
+            .await
+            .map_err(|_| StateError::InFlight { limit: timeout })?;
+        single.save(deadline, timeout).await
+    }
+
+    /// Makes a new instance with this state, or with none, and lets it take the place of the present one. When it does not
+    /// work, within `timeout`, the present one stays.
+    pub async fn load(
+        &self,
+        snapshot: Option<&Snapshot>,
+        timeout: Duration,
+    ) -> Result<(), StateError> {
+        let single = self.stateful()?;
+        let deadline = tokio::time::Instant::now() + timeout;
+        single.load(snapshot.cloned(), deadline, timeout).await
+    }
+
+    /// What the next instance would begin with: the state as it was last kept between two calls or at a save, until then what
+    /// was loaded. None: it would begin empty.
+    pub fn checkpoint(&self) -> Option<Snapshot> {
+        self.stateful().ok()?.book.checkpoint()
+    }
+
+    /// What the last [`Version::save`] took.
+    pub fn saved(&self) -> Option<Snapshot> {
+        self.stateful().ok()?.book.saved()
+    }
+
+    /// Whether its instance lives and nothing has entered it since the last [`Version::save`].
+    pub fn is_as_saved(&self) -> bool {
+        self.stateful().is_ok_and(Single::is_as_saved)
+    }
+
+    /// Answered calls that went with their instances since the last take.
+    pub fn take_losses(&self) -> Vec<StateLoss> {
+        self.stateful()
+            .map(|single| single.book.take_losses())
+            .unwrap_or_default()
+    }
+
+    fn stateful(&self) -> Result<&Single, StateError> {
+        match &self.serving.single {
+            Some(single) if self.is_stateful() => Ok(single),
+            _ => Err(StateError::Stateless),
+        }
+    }
+
+    /// While on, no instance that a call enters has a writable directory or outbound HTTP: the version hears copies of other
+    /// calls, and must not do what they do a second time. Changing it drops idle instances; state is kept over that.
+    pub fn listen(&self, on: bool) {
+        self.serving.listen(on);
+    }
+
+    /// What copies came to since the last take, and what its instances reported while it listened. One caller at a time.
+    pub fn take_mirrored(&self) -> ArmCounts {
+        let mut arm = self.serving.mirrored.take();
+        arm.in_flight = self.serving.mirrored_in_flight();
+        arm.memory_limit = self.serving.spec.limits.memory;
+        arm
+    }
+
+    /// What happened since the last take, copies aside. One caller at a time: two share the increases between them.
     pub fn take_window(&self) -> ArmCounts {
         let mut arm = self.serving.counts.take();
-        arm.in_flight = self.serving.in_flight();
+        let mirrored = self.serving.mirrored_in_flight();
+        arm.in_flight = self.serving.in_flight().saturating_sub(mirrored);
         arm.memory_limit = self.serving.spec.limits.memory;
         arm
     }

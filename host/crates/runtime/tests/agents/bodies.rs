@@ -1,6 +1,6 @@
 //! An answer is finished when its body is, and who is blamed when it never is.
 
-use crate::{answer, counted, get, request, soon, text, version};
+use crate::{answer, counted, get, http, request, soon, text, version};
 use bytes::Bytes;
 use caxton_runtime::{BodyError, CallError, CallInfo, Instances};
 use caxton_test_artifacts::WEB;
@@ -86,7 +86,7 @@ async fn a_slow_sender_is_not_the_agents_failure() {
         .header("host", "a")
         .body(StreamBody::new(receive))
         .unwrap();
-    let error = soon(version.http(request, CallInfo::default()))
+    let error = soon(http(&version, request, CallInfo::default()))
         .await
         .unwrap_err();
     assert_eq!(error, CallError::CallerTooSlow);
@@ -104,7 +104,7 @@ async fn a_loop_beside_a_slow_sender_is_the_agents_failure() {
         .header("host", "a")
         .body(StreamBody::new(receive))
         .unwrap();
-    let error = soon(version.http(request, CallInfo::default()))
+    let error = soon(http(&version, request, CallInfo::default()))
         .await
         .unwrap_err();
     assert!(matches!(error, CallError::Deadline { .. }), "{error:?}");
@@ -123,7 +123,7 @@ async fn a_request_that_breaks_off_is_not_the_agents_failure() {
         .header("host", "a")
         .body(StreamBody::new(broken))
         .unwrap();
-    if let Ok(reply) = soon(version.http(request, CallInfo::default())).await {
+    if let Ok(reply) = soon(http(&version, request, CallInfo::default())).await {
         text(reply).await.unwrap_err();
     }
     let arm = counted(&version).await;
@@ -172,7 +172,7 @@ async fn a_caller_that_goes_away_does_not_end_a_reused_instance() {
 #[tokio::test]
 async fn a_caller_that_goes_away_before_the_head_counts_nowhere() {
     let version = version(WEB, |_| {}).await;
-    let call = version.http(request("/block"), CallInfo::default());
+    let call = http(&version, request("/block"), CallInfo::default());
     assert!(tokio::time::timeout(SHORT, call).await.is_err());
     let arm = counted(&version).await;
     assert_eq!((arm.requests, arm.not_counted), (0, 1));
@@ -211,7 +211,7 @@ async fn a_request_that_the_guest_keeps_goes_with_its_call() {
         .header("host", "a")
         .body(StreamBody::new(receive))
         .unwrap();
-    let reply = soon(version.http(request, CallInfo::default()))
+    let reply = soon(http(&version, request, CallInfo::default()))
         .await
         .unwrap();
     assert_eq!(text(reply).await.unwrap(), "kept\n");

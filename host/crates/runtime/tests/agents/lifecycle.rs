@@ -1,6 +1,6 @@
 //! What stays when versions come and go: nothing.
 
-use crate::{PATIENCE, answer, get, soon, text};
+use crate::{PATIENCE, answer, get, http, soon, text};
 use bytes::Bytes;
 use caxton_rollout::LATENCY_BOUNDS_US;
 use caxton_runtime::{
@@ -177,7 +177,9 @@ async fn idle_instances_make_room_for_all_who_wait() {
             .header("host", "a")
             .body(StreamBody::new(receive))
             .unwrap();
-        let reply = soon(busy.http(request, CallInfo::default())).await.unwrap();
+        let reply = soon(http(&busy, request, CallInfo::default()))
+            .await
+            .unwrap();
         open.push((send, reply));
     }
     let waiting: Vec<_> = (0..PLACES)

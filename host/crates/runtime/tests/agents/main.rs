@@ -15,8 +15,8 @@ mod web;
 
 use bytes::Bytes;
 use caxton_runtime::{
-    AgentBody, AgentSpec, ArmCounts, BodyError, CallError, CallInfo, Runtime, RuntimeOptions,
-    Version,
+    AgentBody, AgentSpec, ArmCounts, BodyError, CallError, CallInfo, Message, Runtime,
+    RuntimeOptions, Version,
 };
 use http_body_util::{BodyExt, Empty};
 use std::future::Future;
@@ -66,11 +66,33 @@ pub(crate) fn request(path: &str) -> http::Request<Empty<Bytes>> {
         .unwrap()
 }
 
+/// Admits a request and answers it.
+pub(crate) async fn http<B>(
+    version: &Version,
+    request: http::Request<B>,
+    info: CallInfo,
+) -> Result<http::Response<AgentBody>, CallError>
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: std::fmt::Display,
+{
+    version.http(request, version.admit(info)?).await
+}
+
+/// Admits a message and answers it.
+pub(crate) async fn handle(
+    version: &Version,
+    message: Message,
+    info: CallInfo,
+) -> Result<Message, CallError> {
+    version.handle(message, version.admit(info)?).await
+}
+
 pub(crate) async fn get(
     version: &Version,
     path: &str,
 ) -> Result<http::Response<AgentBody>, CallError> {
-    soon(version.http(request(path), CallInfo::default())).await
+    soon(http(version, request(path), CallInfo::default())).await
 }
 
 /// The whole body, or how it broke off.

@@ -1,6 +1,6 @@
 //! What an HTTP agent answers, and what is counted of it.
 
-use crate::{answer, counted, get, request, soon, text, version};
+use crate::{answer, counted, get, http, request, soon, text, version};
 use bytes::Bytes;
 use caxton_runtime::{AgentSpec, Runtime, RuntimeOptions};
 use caxton_runtime::{CallError, CallInfo, Instances, LogLine, LogSink, LogStream};
@@ -35,17 +35,18 @@ async fn callers_are_counted_by_their_keys_and_probes_are_not() {
     for (path, affinity) in [("/", 1), ("/", 2), ("/status/500", 2), ("/", 1)] {
         let info = CallInfo {
             affinity: Some(affinity),
-            probe: false,
+            ..CallInfo::default()
         };
-        text(version.http(request(path), info).await.unwrap())
+        text(http(&version, request(path), info).await.unwrap())
             .await
             .unwrap();
     }
     let probe = CallInfo {
         affinity: Some(3),
         probe: true,
+        ..CallInfo::default()
     };
-    text(version.http(request("/"), probe).await.unwrap())
+    text(http(&version, request("/"), probe).await.unwrap())
         .await
         .unwrap();
     let arm = counted(&version).await;
@@ -81,7 +82,7 @@ async fn bodies_stream_in_both_directions() {
         .header("host", "a")
         .body(body)
         .unwrap();
-    let reply = version.http(request, CallInfo::default());
+    let reply = http(&version, request, CallInfo::default());
     let chunk = |text: &'static str| {
         Ok::<_, std::io::Error>(http_body::Frame::data(Bytes::from_static(text.as_bytes())))
     };
@@ -113,7 +114,7 @@ async fn a_head_request_is_answered_without_its_body() {
     let version = version(WEB, |_| {}).await;
     let head = http::Request::head("/big?bytes=3000000").header("host", "a");
     let request = head.body(Full::new(Bytes::new())).unwrap();
-    let reply = soon(version.http(request, CallInfo::default()))
+    let reply = soon(http(&version, request, CallInfo::default()))
         .await
         .unwrap();
     assert_eq!(text(reply).await.unwrap(), "");
@@ -141,8 +142,7 @@ async fn malformed_and_oversized_requests_never_reach_an_instance() {
     let no_host = http::Request::get("/")
         .body(Full::new(Bytes::new()))
         .unwrap();
-    let error = version
-        .http(no_host, CallInfo::default())
+    let error = http(&version, no_host, CallInfo::default())
         .await
         .unwrap_err();
     assert_eq!(
@@ -154,8 +154,7 @@ async fn malformed_and_oversized_requests_never_reach_an_instance() {
         .header("content-length", "11")
         .body(Full::new(Bytes::from_static(b"elevenbytes")))
         .unwrap();
-    let error = version
-        .http(declared, CallInfo::default())
+    let error = http(&version, declared, CallInfo::default())
         .await
         .unwrap_err();
     assert_eq!(error.status(), 413);
@@ -163,7 +162,7 @@ async fn malformed_and_oversized_requests_never_reach_an_instance() {
         .header("host", "a")
         .body(Full::new(Bytes::from_static(b"elevenbytes")))
         .unwrap();
-    let error = soon(version.http(undeclared, CallInfo::default()))
+    let error = soon(http(&version, undeclared, CallInfo::default()))
         .await
         .unwrap_err();
     assert_eq!(error, CallError::RequestTooLarge { limit: 10 });
