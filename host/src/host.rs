@@ -122,7 +122,7 @@ impl Host {
         let token = admin::new_token().map_err(|problem| data_error(&config.data_dir, problem))?;
 
         let runtime =
-            Runtime::new(runtime_options()).map_err(|e| StartError::Runtime(e.to_string()))?;
+            Runtime::new(runtime_options(admin)).map_err(|e| StartError::Runtime(e.to_string()))?;
         let policy_runtime = PolicyRuntime::new(PolicyLimits::default())
             .map_err(|e| StartError::Runtime(e.to_string()))?;
         let agents_dir = std::path::absolute(&config.agents)
@@ -244,11 +244,12 @@ impl Host {
     }
 }
 
-/// Guests that compute may have every worker but one, so that sockets are looked at whatever guests do.
-fn runtime_options() -> RuntimeOptions {
+/// No guest reaches the admin surface, whatever it was granted. Guests that compute may have every worker but one, so that sockets are looked at whatever guests do.
+fn runtime_options(admin: SocketAddr) -> RuntimeOptions {
     let workers = tokio::runtime::Handle::current().metrics().num_workers();
     RuntimeOptions {
         computing: workers.saturating_sub(1).max(1),
+        forbidden: vec![admin],
         ..RuntimeOptions::default()
     }
 }

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
-use caxton_rollout::{
-    AgentName, AgentState, AgentView, Attention, HotReloadResult, VersionNumber,
-};
+use caxton_rollout::{AgentName, AgentState, AgentView, Attention, HotReloadResult, VersionNumber};
 use caxton_runtime::Version;
 use serde::Serialize;
 use serde::ser::SerializeMap;
@@ -85,7 +83,10 @@ struct GateView {
 
 impl Live {
     fn in_flight(&self) -> u64 {
-        let living = self.versions.iter().filter_map(|live| live.version.upgrade());
+        let living = self
+            .versions
+            .iter()
+            .filter_map(|live| live.version.upgrade());
         living.map(|version| u64::from(version.in_flight())).sum()
     }
 }
@@ -148,4 +149,3 @@ impl AgentStatus {
         }
     }
 }
-

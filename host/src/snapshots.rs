@@ -13,6 +13,7 @@ use caxton_runtime::Snapshot;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::config::unhex;
 use crate::host::make_private;
 
 /// What the first line calls the rest.
@@ -38,10 +39,10 @@ struct Header {
     /// The version that saved it.
     number: u64,
     /// Of that version's component.
-    component: Digest,
+    component: String,
     format: String,
     bytes: u64,
-    sha256: Digest,
+    sha256: String,
 }
 
 /// The folder of all agents' snapshots.
@@ -69,10 +70,10 @@ impl Snapshots {
             kind: KIND.to_owned(),
             agent: agent.clone(),
             number: snapshot.number,
-            component: Digest::new(snapshot.digest),
+            component: Digest::new(snapshot.digest).to_string(),
             format: snapshot.format.clone(),
             bytes: snapshot.data.len() as u64,
-            sha256: Digest::new(Sha256::digest(&snapshot.data).into()),
+            sha256: digest_of(&snapshot.data),
         };
         // Beside the other files of the folder and never of an agent's name, which has no dot.
         let beside = self.folder.join(format!("{agent}.snapshot.new"));
@@ -120,15 +121,21 @@ fn read(file: File) -> Result<Snapshot, String> {
     }
     let mut data = Vec::new();
     file.read_to_end(&mut data).map_err(|e| e.to_string())?;
-    if Digest::new(Sha256::digest(&data).into()) != header.sha256 {
+    if digest_of(&data) != header.sha256 {
         return Err("its bytes are not those that were written".to_owned());
     }
+    let component = unhex(&header.component).ok_or("its first line names no component")?;
     Ok(Snapshot {
         number: header.number,
-        digest: *header.component.bytes(),
+        digest: component,
         format: header.format,
         data: data.into(),
     })
+}
+
+/// In lower-case hexadecimal.
+fn digest_of(data: &[u8]) -> String {
+    Digest::new(Sha256::digest(data).into()).to_string()
 }
 
 fn private_file(path: &Path) -> io::Result<File> {
@@ -187,7 +194,10 @@ mod tests {
             fs::write(&path, damaged).unwrap();
             let error = snapshots.load(&agent).unwrap_err().to_string();
             assert!(error.contains(what), "{error}");
-            assert!(error.contains("remove it to start the agent empty"), "{error}");
+            assert!(
+                error.contains("remove it to start the agent empty"),
+                "{error}"
+            );
         }
     }
 }

@@ -20,7 +20,9 @@ async fn e_a_listener_hears_copies_before_it_serves_and_nobody_hears_it() {
     let swapped = host.swapped("web", 2).await;
     let result = host
         .admin
-        .until_result("web", "completed", |r| r["to"] == 2 && r["status"] == "completed")
+        .until_result("web", "completed", |r| {
+            r["to"] == 2 && r["status"] == "completed"
+        })
         .await;
     assert_eq!(result["strategy"], "parallel", "{result}");
     assert_eq!(result["lost_requests"], 0, "{result}");
@@ -63,29 +65,23 @@ async fn e_without_copies_nothing_is_promoted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn e_copies_never_count_as_live_traffic_and_a_bad_listener_harms_no_caller() {
-    let host = Caxton::start_with(parallel("at_least = \"0s\", at_least_requests = 1000000")).await;
+async fn e_a_listener_that_fails_is_taken_back_before_any_caller_hears_it() {
+    let host = Caxton::start_with(parallel("at_least = \"1h\"")).await;
     host.deploy("web", &variant(WEB, 1), 1).await;
     let load = Load::start(host.gateway, 2, vec![Ask::get("/web/")]);
+    wait_for("traffic", async || (load.ended() > 20).then_some(())).await;
     host.drop_agent("web", FLAKY);
-    host.admin
-        .until("web", "copies fail", |status| {
-            let live = status["live"].as_array();
-            live.is_some_and(|live| live.iter().any(|v| v["listening"] == true))
-        })
+    let result = host
+        .admin
+        .until_result("web", "rolled back", |r| r["status"] == "rolled-back")
         .await;
-    let before = load.ended();
-    wait_for("copies", async || (load.ended() > before + 100).then_some(())).await;
-    let status = host.admin.status("web").await.unwrap();
-    let listener = status["live"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|v| v["number"] == 2)
-        .unwrap()
-        .clone();
-    assert_eq!(listener["requests_per_second"], 0.0, "{status}");
-    host.admin.must("web", "abort").await;
+    let reason = result["rollback_reason"].as_str().unwrap();
+    assert!(reason.contains("error rate"), "{reason}");
+    assert_eq!(
+        result["metrics"]["requests-processed"], 0,
+        "copies are no live traffic: {result}"
+    );
+    assert_eq!(result["error_kind"], "automatic-rollback", "{result}");
     for record in load.finish().await {
         assert!(record.is_good(), "{}", record.told());
         assert_eq!(record.version(), Some(1), "{}", record.told());

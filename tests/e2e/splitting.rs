@@ -57,7 +57,9 @@ async fn f_no_key_moves_back_while_the_share_rises_and_shares_are_as_wanted() {
             .until("web", "the share", |status| status["split"] == share)
             .await;
         let now = versions_of_keys(&host).await;
-        let back = before.iter().filter(|(key, was)| **was == 2 && now[key] == 1);
+        let back = before
+            .iter()
+            .filter(|(key, was)| **was == 2 && now[key] == 1);
         assert_eq!(back.count(), 0, "keys moved back at {share} %");
         let moved = now.values().filter(|version| **version == 2).count() as f64;
         let (keys, part) = (KEYS as f64, share as f64 / 100.0);
@@ -87,7 +89,9 @@ async fn a_progressive_split_goes_through_its_stages_and_loses_nothing() {
     }
     let result = host
         .admin
-        .until_result("web", "completed", |r| r["to"] == 2 && r["status"] == "completed")
+        .until_result("web", "completed", |r| {
+            r["to"] == 2 && r["status"] == "completed"
+        })
         .await;
     assert_eq!(result["strategy"], "traffic-splitting", "{result}");
     assert_eq!(result["lost_requests"], 0, "{result}");
@@ -115,7 +119,10 @@ async fn one_that_fails_in_its_share_is_taken_back_and_never_had_more() {
     assert_eq!((&result["from"], &result["to"]), (&json!(2), &json!(1)));
     let records = load.finish().await;
     let candidate = records.iter().filter(|r| r.version() == Some(2)).count();
-    assert!(candidate > 0 && candidate * 2 < records.len(), "{candidate}");
+    assert!(
+        candidate > 0 && candidate * 2 < records.len(),
+        "{candidate}"
+    );
     assert!(records.iter().all(|r| r.reply.is_ok()));
     let swaps = host.events.all();
     assert!(!swaps.iter().any(|event| event.swaps("web", 2)));

@@ -7,7 +7,7 @@ use caxton_rollout::{
     Digest, HealthSettings, MirrorSettings, PolicyMode, PolicyRef, ReloadSettings,
     RollbackSettings, Stage,
 };
-use caxton_runtime::{Instances, Limits};
+use caxton_runtime::{Instances, Limits, Origin};
 use http::HeaderName;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -51,8 +51,8 @@ pub struct AgentConfig {
     pub env: Vec<(String, String)>,
     /// Directories that the agent sees, as written.
     pub dirs: Vec<written::Dir>,
-    /// Origins that the agent may send requests to, as written.
-    pub outbound: Vec<String>,
+    /// Origins that the agent may send requests to.
+    pub outbound: Vec<Origin>,
     /// Whether two versions of the agent may work side by side.
     pub isolation: bool,
     /// What it claims beside its name.
@@ -111,7 +111,7 @@ impl AgentConfig {
             state: state(&written.state),
             isolation: or(written.limits.isolation, true),
             dirs: dirs(file, &written.grants)?,
-            outbound: written.grants.outbound.clone(),
+            outbound: outbound(file, &written.grants)?,
             reload: reload(file, written.reload)?,
             rollback: rollback(file, written.rollback)?,
             health: HealthSettings {
@@ -228,7 +228,9 @@ fn split(file: &str, percent: u8) -> Result<u8, ConfigError> {
 fn stages_of(file: &str, written: &[written::Stage]) -> Result<Vec<Stage>, ConfigError> {
     let wrong = |why: String| Err(ConfigError::new(file, format!("`reload.stages`: {why}")));
     if written.is_empty() || written.len() > MAX_STAGES {
-        return wrong(format!("write 1 to {MAX_STAGES} of them, or leave the key out"));
+        return wrong(format!(
+            "write 1 to {MAX_STAGES} of them, or leave the key out"
+        ));
     }
     let mut before = 0;
     for stage in written {
@@ -261,9 +263,7 @@ fn traffic(file: &str, written: &written::Reload) -> Result<TrafficConfig, Confi
     };
     let affinity = match &written.affinity {
         None => Affinity::default(),
-        Some(written::Affinity::Header(name)) => {
-            Affinity::Header(header("affinity.header", name)?)
-        }
+        Some(written::Affinity::Header(name)) => Affinity::Header(header("affinity.header", name)?),
         Some(written::Affinity::Cookie(name)) if is_token(name) => Affinity::Cookie(name.clone()),
         Some(written::Affinity::Cookie(name)) => {
             return Err(ConfigError::new(
@@ -297,9 +297,21 @@ fn state(written: &written::State) -> StateConfig {
     }
 }
 
+fn outbound(file: &str, grants: &written::Grants) -> Result<Vec<Origin>, ConfigError> {
+    let origin = |text: &String| {
+        text.parse()
+            .map_err(|e| ConfigError::new(file, format!("`grants.outbound`: {e}")))
+    };
+    grants.outbound.iter().map(origin).collect()
+}
+
 fn dirs(file: &str, grants: &written::Grants) -> Result<Vec<written::Dir>, ConfigError> {
     for (at, dir) in grants.dirs.iter().enumerate() {
-        let twice = grants.dirs.iter().take(at).any(|other| other.guest == dir.guest);
+        let twice = grants
+            .dirs
+            .iter()
+            .take(at)
+            .any(|other| other.guest == dir.guest);
         if !dir.guest.starts_with('/') || dir.guest.contains('\0') || twice {
             return Err(ConfigError::new(
                 file,

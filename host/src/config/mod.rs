@@ -12,6 +12,7 @@ mod tests;
 
 pub use agent::{AgentConfig, RouteConfig, StateConfig, TrafficConfig};
 pub use host::HostConfig;
+pub(crate) use units::unhex;
 pub use written::{Dir, Mode};
 
 /// What is wrong with a configuration, where, and what to do.

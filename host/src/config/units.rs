@@ -71,7 +71,8 @@ pub fn digest<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Digest>, D::E
     Ok(Some(digest))
 }
 
-fn unhex(text: &str) -> Option<[u8; 32]> {
+/// The 32 bytes that 64 hexadecimal digits stand for.
+pub fn unhex(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     if text.len() != 64 || !text.is_ascii() {
         return None;

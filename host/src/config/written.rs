@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use caxton_rollout::{
-    Digest, MirrorRequests, OnInconclusive, OnUnproven, PolicyMode, Strategy,
-};
+use caxton_rollout::{Digest, MirrorRequests, OnInconclusive, OnUnproven, PolicyMode, Strategy};
 use serde::{Deserialize, Serialize};
 
 use super::units;
@@ -184,8 +182,11 @@ pub struct Grants {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dir {
+    /// Where it is on the host.
     pub host: PathBuf,
+    /// Where the agent sees it.
     pub guest: String,
+    /// Whether the agent may change it.
     #[serde(default)]
     pub write: bool,
 }

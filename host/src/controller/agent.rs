@@ -199,10 +199,7 @@ impl Agent {
                 counts: Arc::clone(&listener.mirror),
             }),
             affinity: trial.traffic.affinity.clone(),
-            gate: live
-                .version
-                .is_stateful()
-                .then(|| Arc::clone(&self.gate)),
+            gate: live.version.is_stateful().then(|| Arc::clone(&self.gate)),
             gate_timeout: live.material.config.reload.gate_timeout,
         }
     }
@@ -231,10 +228,7 @@ impl Agent {
 
 impl Live {
     fn served(&self, number: VersionNumber) -> Served {
-        Served {
-            number,
-            version: Arc::clone(&self.version),
-        }
+        Served::new(number, Arc::clone(&self.version))
     }
 }
 

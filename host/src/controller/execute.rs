@@ -109,7 +109,9 @@ impl Controller {
             Command::Forget { agent, identity } => {
                 if let Some(entry) = self.agents.get_mut(&agent) {
                     entry.materials.remove(&identity);
-                    entry.snapshots.retain(|_, saved| saved.identity != identity);
+                    entry
+                        .snapshots
+                        .retain(|_, saved| saved.identity != identity);
                 }
             }
             Command::Tell(notice) => self.tell_notice(&notice),
@@ -152,7 +154,10 @@ impl Controller {
         let snapshots = self.snapshots.clone();
         let rests = Arc::clone(&entry.rests);
         let task = self.tasks.spawn(async move {
-            let mut result = runtime.prepare(bytes, spec).await.map_err(NotPrepared::from);
+            let mut result = runtime
+                .prepare(bytes, spec)
+                .await
+                .map_err(NotPrepared::from);
             if let Ok(version) = &result
                 && wakes
                 && let Err(error) = wake(name.clone(), version, snapshots, rests, within).await
@@ -254,7 +259,9 @@ impl Controller {
         });
         entry.traffic = traffic;
         let listener = traffic.and_then(|traffic| traffic.listener);
-        let candidate = traffic.and_then(|traffic| traffic.split).map(|split| split.candidate);
+        let candidate = traffic
+            .and_then(|traffic| traffic.split)
+            .map(|split| split.candidate);
         let serving = traffic.map(|traffic| traffic.serving);
         for (number, live) in &mut entry.live {
             let number = Some(*number);

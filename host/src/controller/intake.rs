@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use caxton_rollout::{AgentName, Digest, Event, FaultKind, Identity, PolicyMode};
-use caxton_runtime::Runtime;
+use caxton_rollout::{
+    AgentName, Digest, Event, FaultKind, HotReloadRequest, Identity, MirrorRequests, PolicyMode,
+};
 use caxton_runtime::policy::PolicyKind;
+use caxton_runtime::{Contract, Instances, Runtime};
 use caxton_watch::Change;
 use serde_json::json;
 
@@ -234,6 +236,32 @@ fn material(
         .inspect(&component.bytes)
         .map_err(|refusal| Wrong::component(agent, refusal))?;
     let stateful = inspection.state && config.reload.preserve_state;
+    if stateful
+        && matches!(
+            config.instances,
+            Some(Instances::Fresh | Instances::Reused { .. })
+        )
+    {
+        let error = "it exports caxton:agent/state, so one instance takes all its calls: leave [instances] out or write mode = \
+                     \"single\", or set preserve_state = false under [reload] to run it without its state";
+        return Err(Wrong::config(agent, error));
+    }
+    let name = AgentName::try_from(agent.to_owned()).map_err(|e| Wrong::component(agent, e))?;
+    let request = HotReloadRequest {
+        agent: name,
+        size: component.bytes.len() as u64,
+        // What serves already is no reload: the core takes it for what it is.
+        from: None,
+        to: (digest, config.digest),
+        strategy: config.reload.strategy,
+        split: (!config.reload.progressive).then_some(config.reload.split),
+        isolation: config.isolation,
+        rollback: config.rollback.enabled,
+        stateful,
+        has_copies: inspection.contract == Contract::Http
+            || config.reload.mirror.requests == MirrorRequests::All,
+    };
+    request.validate().map_err(|e| wrong(e.to_string()))?;
     let identity = Identity {
         component: digest,
         config: config.digest,

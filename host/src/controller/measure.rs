@@ -84,7 +84,13 @@ fn measures(entry: &mut Agent, seconds: f64) -> Vec<Measure> {
 
 impl Rates {
     fn of(arm: &Arm, seconds: f64) -> Self {
-        let per_second = |count: u64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
+        let per_second = |count: u64| {
+            if seconds > 0.0 {
+                count as f64 / seconds
+            } else {
+                0.0
+            }
+        };
         Self {
             requests_per_second: per_second(arm.requests),
             failures_per_second: per_second(arm.failures),

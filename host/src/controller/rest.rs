@@ -31,7 +31,11 @@ async fn put_to_rest(
         Ok(snapshot) => Some(snapshot),
         Err(error) => {
             let checkpoint = version.checkpoint();
-            let has = if checkpoint.is_some() { "its last checkpoint is kept" } else { "it had no checkpoint" };
+            let has = if checkpoint.is_some() {
+                "its last checkpoint is kept"
+            } else {
+                "it had no checkpoint"
+            };
             tracing::warn!(%agent, "its state could not be saved at the stop: {error}; {has}");
             checkpoint
         }

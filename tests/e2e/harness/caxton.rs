@@ -96,7 +96,10 @@ impl Caxton {
     }
 
     /// The same, with something done to the data directory in between.
-    pub(crate) async fn stopped_and_started_again_after(self, meanwhile: impl FnOnce(&Path)) -> Self {
+    pub(crate) async fn stopped_and_started_again_after(
+        self,
+        meanwhile: impl FnOnce(&Path),
+    ) -> Self {
         let Self {
             mut process, turn, ..
         } = self;
