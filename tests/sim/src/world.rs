@@ -114,11 +114,15 @@ impl World {
     /// The core has broken one.
     pub fn tell(&mut self, event: Event) -> Checked {
         match &event {
-            Event::Wanted { agent, content, .. } => {
+            Event::Wanted {
+                agent,
+                content,
+                settings,
+            } => {
                 let books = self.books.entry(agent.clone()).or_default();
                 books.present = true;
                 books.contents.insert(content.identity);
-                if content.stateful {
+                if content.stateful && settings.reload.preserve_state {
                     books.stateful.insert(content.identity);
                 }
             }
@@ -135,7 +139,7 @@ impl World {
                 result,
             } => {
                 if let Some(books) = self.books.get_mut(agent) {
-                    books.handed_over(self.now, *ticket, result);
+                    books.handed_over(*ticket, result);
                 }
             }
             Event::Measured {
