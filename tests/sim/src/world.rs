@@ -83,6 +83,8 @@ pub struct World {
     pub reloads: u64,
     /// How many moves to each status were seen.
     pub seen: BTreeMap<HotReloadStatus, u64>,
+    /// How often each of the rarer things came up.
+    pub reached: BTreeMap<&'static str, u64>,
 }
 
 fn named(agent: &AgentName, checked: Checked) -> Checked {
@@ -105,6 +107,7 @@ impl World {
             windows: Vec::new(),
             reloads: 0,
             seen: BTreeMap::new(),
+            reached: BTreeMap::new(),
         }
     }
 
@@ -231,6 +234,9 @@ impl World {
                 self.note(&command);
                 let short = crate::decisions::short(&command);
                 self.decisions.extend(short.map(|short| (self.now, short)));
+            }
+            for rare in crate::decisions::rare(&command) {
+                *self.reached.entry(rare).or_default() += 1;
             }
             self.carry_out_one(command)?;
         }
