@@ -263,7 +263,10 @@ impl Books {
                 "{to} was gone back to without what was answered since"
             ));
         }
-        if let Some(calls) = state.calls_since
+        // What is only amended was true when it was said first.
+        let known = self.results.get(&result.id);
+        let first = known.is_none_or(|known| known.status != result.status);
+        if let Some(calls) = state.calls_since.filter(|_| first)
             && Some(&calls) != self.missed.get(&to)
         {
             let missed = self.missed.get(&to);
