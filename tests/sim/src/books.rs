@@ -211,7 +211,6 @@ impl Books {
 
     pub(crate) fn handed_over(
         &mut self,
-        now: Moment,
         ticket: Ticket,
         result: &Result<HandedOver, HandOverError>,
     ) {
@@ -225,11 +224,8 @@ impl Books {
         if result.is_ok() {
             self.given.insert(hand.to);
         }
-        // Beyond its time the core may have given it up.
-        let in_time = now < hand.until;
-        if let StateSource::Live { from, .. } = hand.source
-            && in_time
-        {
+        // Where the core has given it up it has routed, and nothing is on its way any more.
+        if let StateSource::Live { from, .. } = hand.source {
             self.cut = (cut > 0).then_some((from, cut));
             if saved {
                 self.missed.insert(from, 0);
@@ -251,7 +247,12 @@ impl Books {
     }
 
     pub(crate) fn finished(&self, result: &HotReloadResult) -> Checked {
-        let (Some(state), Some(to)) = (result.state, result.to) else {
+        // Only a rolled-back result is turned round; an abort went back to whoever served before.
+        let target = match result.status {
+            HotReloadStatus::Cancelled => result.from,
+            _ => result.to,
+        };
+        let (Some(state), Some(to)) = (result.state, target) else {
             return Ok(());
         };
         let ordered = result.rollback_reason.as_ref().is_some_and(|reason| {
@@ -262,7 +263,10 @@ impl Books {
                 "{to} was gone back to without what was answered since"
             ));
         }
-        if let Some(calls) = state.calls_since
+        // What is only amended was true when it was said first.
+        let known = self.results.get(&result.id);
+        let first = known.is_none_or(|known| known.status != result.status);
+        if let Some(calls) = state.calls_since.filter(|_| first)
             && Some(&calls) != self.missed.get(&to)
         {
             let missed = self.missed.get(&to);

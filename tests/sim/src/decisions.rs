@@ -1,6 +1,8 @@
 //! Decisions in a few words each: what a person compares in a table.
 
-use caxton_rollout::{Command, Happened, StateReport, StateSource, Traffic, VersionNumber};
+use caxton_rollout::{
+    Command, ErrorKind, Happened, Restored, StateReport, StateSource, Traffic, VersionNumber,
+};
 
 /// The command in short; none where it only asks a question or repeats what another one says.
 pub(crate) fn short(command: &Command) -> Option<String> {
@@ -39,6 +41,43 @@ pub(crate) fn short(command: &Command) -> Option<String> {
         Command::HandOver { to, source, .. } => hand_over(*to, *source),
         Command::CheckHealth { .. } | Command::Judge { .. } | Command::Unpin { .. } => return None,
     })
+}
+
+/// What a long run has to come by, of what the command shows.
+pub(crate) fn rare(command: &Command) -> Vec<&'static str> {
+    match command {
+        Command::Route {
+            traffic: Some(traffic),
+            ..
+        } => {
+            let share = traffic.split.map(|_| "a share");
+            let copies = traffic.listener.map(|_| "copies");
+            share.into_iter().chain(copies).collect()
+        }
+        Command::HandOver { source, .. } => vec![match source {
+            StateSource::Live { cut: false, .. } => "a hand-over",
+            StateSource::Live { cut: true, .. } => "a hand-over that may cut",
+            StateSource::Snapshot => "a snapshot",
+            StateSource::Fresh => "an empty state",
+        }],
+        Command::Finished { result, .. } => {
+            let restored = result.state.and_then(|state| state.restored_from);
+            let restored = restored.map(|restored| match restored {
+                Restored::Live => "a return to what was",
+                Restored::Carried => "a return with the state",
+                Restored::Snapshot => "a return to what was saved",
+                Restored::None => "a return with nothing",
+            });
+            let lost = (result.error_kind == Some(ErrorKind::StatePreservationFailed))
+                .then_some("state that was not taken");
+            restored.into_iter().chain(lost).collect()
+        }
+        Command::Tell(notice) => match notice.what {
+            Happened::OrderFailed { .. } => vec!["an order that failed"],
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
 }
 
 fn state(report: StateReport) -> String {

@@ -41,8 +41,8 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
         println!(
-            "seed {seed}: {} reloads hold, {:?}",
-            world.reloads, world.seen
+            "seed {seed}: {} reloads hold, {:?}, {:?}",
+            world.reloads, world.seen, world.reached
         );
     }
     ExitCode::SUCCESS

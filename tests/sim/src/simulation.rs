@@ -43,6 +43,8 @@ pub struct Simulation {
     queue: BTreeMap<Key, Later>,
     sequence: u64,
     agents: Vec<AgentName>,
+    /// Those of whose versions nearly all keep state; of the others nearly none does.
+    keeping: Vec<AgentName>,
     scheduled: Vec<Ticket>,
     /// Whether faults happen; not any more while it winds down.
     faults: bool,
@@ -56,6 +58,7 @@ impl Simulation {
         let count = 1 + rng.below(8);
         let names = (0..count).map(|at| AgentName::try_new(format!("agent-{at}")));
         let agents: Vec<AgentName> = names.filter_map(Result::ok).collect();
+        let keeping = agents.iter().filter(|_| rng.percent(50)).cloned().collect();
         let world = World::new(1 + rng.below(4) as usize, seed);
         let mut simulation = Self {
             world,
@@ -64,6 +67,7 @@ impl Simulation {
             sequence: 0,
             scheduled: Vec::new(),
             faults: true,
+            keeping,
             agents,
         };
         for at in 0..simulation.agents.len() {
@@ -224,7 +228,7 @@ impl Simulation {
             identity,
             size: 1_000,
             has_health,
-            stateful: component.is_multiple_of(3),
+            stateful: component.is_multiple_of(6) != self.keeping.contains(&agent),
         };
         Event::Wanted {
             agent,

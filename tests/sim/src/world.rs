@@ -83,6 +83,8 @@ pub struct World {
     pub reloads: u64,
     /// How many moves to each status were seen.
     pub seen: BTreeMap<HotReloadStatus, u64>,
+    /// How often each of the rarer things came up.
+    pub reached: BTreeMap<&'static str, u64>,
 }
 
 fn named(agent: &AgentName, checked: Checked) -> Checked {
@@ -105,6 +107,7 @@ impl World {
             windows: Vec::new(),
             reloads: 0,
             seen: BTreeMap::new(),
+            reached: BTreeMap::new(),
         }
     }
 
@@ -114,11 +117,15 @@ impl World {
     /// The core has broken one.
     pub fn tell(&mut self, event: Event) -> Checked {
         match &event {
-            Event::Wanted { agent, content, .. } => {
+            Event::Wanted {
+                agent,
+                content,
+                settings,
+            } => {
                 let books = self.books.entry(agent.clone()).or_default();
                 books.present = true;
                 books.contents.insert(content.identity);
-                if content.stateful {
+                if content.stateful && settings.reload.preserve_state {
                     books.stateful.insert(content.identity);
                 }
             }
@@ -135,7 +142,7 @@ impl World {
                 result,
             } => {
                 if let Some(books) = self.books.get_mut(agent) {
-                    books.handed_over(self.now, *ticket, result);
+                    books.handed_over(*ticket, result);
                 }
             }
             Event::Measured {
@@ -227,6 +234,9 @@ impl World {
                 self.note(&command);
                 let short = crate::decisions::short(&command);
                 self.decisions.extend(short.map(|short| (self.now, short)));
+            }
+            for rare in crate::decisions::rare(&command) {
+                *self.reached.entry(rare).or_default() += 1;
             }
             self.carry_out_one(command)?;
         }

@@ -1,5 +1,7 @@
 //! Fixed seeds, each twice: no promise is broken, and both runs say the same to the letter.
 
+use std::collections::BTreeSet;
+
 use caxton_rollout::HotReloadStatus;
 use caxton_sim::Simulation;
 
@@ -39,5 +41,29 @@ fn the_faults_reach_every_status() {
             simulation.world.seen.contains_key(&status),
             "{status:?} never came up"
         );
+    }
+}
+
+#[test]
+fn long_runs_come_by_everything() {
+    let mut reached = BTreeSet::new();
+    for seed in 11..=16 {
+        reached.extend(run(seed).world.reached.into_keys());
+    }
+    for rare in [
+        "a share",
+        "copies",
+        "a hand-over",
+        "a hand-over that may cut",
+        "a snapshot",
+        "an empty state",
+        "a return to what was",
+        "a return with the state",
+        "a return to what was saved",
+        "a return with nothing",
+        "state that was not taken",
+        "an order that failed",
+    ] {
+        assert!(reached.contains(rare), "{rare} never came up");
     }
 }

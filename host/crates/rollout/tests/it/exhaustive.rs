@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use caxton_rollout::{Blame, FaultKind, Order, StateChoice, Verdict};
+use caxton_rollout::{
+    Blame, FaultKind, Order, Stage as Planned, StateChoice, Step, Strategy, Verdict,
+};
 
 use crate::stage::{Stage, fault};
 
@@ -39,12 +41,36 @@ const ALPHABET: [Letter; 12] = [
     Letter::Order(Order::Retry),
 ];
 
+/// For what comes between the first traffic and all of it.
+const ON_TRIAL: [Letter; 12] = [
+    Letter::Drop(1),
+    Letter::Drop(3),
+    Letter::Remove,
+    Letter::Answer(true),
+    Letter::Answer(false),
+    Letter::Lose,
+    Letter::Seconds(7),
+    Letter::Order(Order::Rollback {
+        to: None,
+        state: StateChoice::Carry,
+    }),
+    Letter::Order(Order::Abort {
+        state: StateChoice::Snapshot,
+    }),
+    Letter::Order(Order::Promote { now: false }),
+    Letter::Order(Order::Resume),
+    Letter::Order(Order::SetSplit { percent: 50 }),
+];
+
 fn play(stage: &mut Stage, letter: Letter) {
     let agent = stage.agent.clone();
     match letter {
         Letter::Drop(component) => {
             let settings = std::sync::Arc::new(stage.settings.clone());
-            let content = crate::stage::content(component, component == 2);
+            let content = caxton_rollout::Content {
+                stateful: stage.stateful,
+                ..crate::stage::content(component, component == 2)
+            };
             stage
                 .world
                 .tell(caxton_rollout::Event::Wanted {
@@ -69,6 +95,11 @@ fn play(stage: &mut Stage, letter: Letter) {
                 answering.answers.prepare = Err("it does not come up");
                 answering.answers.health = caxton_rollout::HealthOutcome::Failed("ill".to_owned());
                 answering.answers.verdict = Ok(Verdict::Rollback(Blame::Candidate));
+                answering.answers.hand_over = Some(caxton_rollout::HandOverError {
+                    step: caxton_rollout::HandOverStep::Load,
+                    message: "it does not know the format".to_owned(),
+                    cut: 0,
+                });
             }
             let event = answering.answer(question);
             stage.world.tell(event).unwrap();
@@ -100,14 +131,18 @@ fn play(stage: &mut Stage, letter: Letter) {
 
 /// All continuations of so many letters; answers how many sequences that were.
 fn explore(stage: &Stage, length: usize) -> u64 {
+    explore_with(&ALPHABET, stage, length)
+}
+
+fn explore_with(alphabet: &[Letter], stage: &Stage, length: usize) -> u64 {
     if length == 0 {
         return 1;
     }
     let mut sequences = 0;
-    for letter in ALPHABET {
+    for letter in alphabet.iter().copied() {
         let mut next = stage.clone();
         play(&mut next, letter);
-        sequences += explore(&next, length - 1);
+        sequences += explore_with(alphabet, &next, length - 1);
     }
     sequences
 }
@@ -145,4 +180,44 @@ fn from_an_unproven_version_and_its_successor() {
     stage.drop_file(2);
     stage.drop_file(3);
     assert_eq!(explore(&stage, 4), 12_u64.pow(4));
+}
+
+fn on_trial(mut stage: Stage, strategy: Strategy) -> Stage {
+    stage.settings.reload.strategy = strategy;
+    stage.settings.reload.deadline = Duration::from_secs(20);
+    stage.settings.reload.mirror.at_least = Duration::ZERO;
+    stage.settings.reload.mirror.at_least_requests = 0;
+    stage.answers.step = Step::Advance;
+    stage
+}
+
+#[test]
+fn from_a_share() {
+    let mut stage = on_trial(quiet(Stage::serving()), Strategy::TrafficSplitting);
+    stage.settings.reload.stages = vec![Planned::of(10), Planned::of(60)];
+    stage.answers.drains = false;
+    stage.drop_file(2);
+    assert_eq!(explore_with(&ON_TRIAL, &stage, 4), 12_u64.pow(4));
+}
+
+#[test]
+fn from_a_listener_with_a_copy_of_the_state() {
+    let mut stage = on_trial(quiet(Stage::keeping_state()), Strategy::Parallel);
+    stage.drop_file(2);
+    assert_eq!(explore_with(&ON_TRIAL, &stage, 4), 12_u64.pow(4));
+}
+
+#[test]
+fn from_state_on_its_way() {
+    let mut stage = on_trial(quiet(Stage::keeping_state()), Strategy::Graceful);
+    stage.answers.hands = false;
+    stage.drop_file(2);
+    assert_eq!(explore_with(&ON_TRIAL, &stage, 4), 12_u64.pow(4));
+}
+
+#[test]
+fn from_a_bake_with_state() {
+    let mut stage = quiet(Stage::keeping_state());
+    stage.drop_file(2);
+    assert_eq!(explore_with(&ON_TRIAL, &stage, 4), 12_u64.pow(4));
 }

@@ -9,4 +9,5 @@ mod properties;
 mod scenarios;
 mod shares;
 mod stage;
+mod state;
 mod validation;
