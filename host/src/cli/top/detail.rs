@@ -50,10 +50,18 @@ pub(super) fn lines(agent: &Agent, now: u64, theme: Theme, width: usize) -> Vec<
         page.line(label, Tone::Plain, &rates);
         label = "";
     }
-    if let Some(error) = &agent.last_error {
+    if let Some(error) = agent.last_error.as_deref()
+        && agent.diverged.as_deref() != Some(error)
+        && !attention_says(agent, error)
+    {
         page.line("last error", Tone::Bad, error);
     }
     page.lines
+}
+
+fn attention_says(agent: &Agent, what: &str) -> bool {
+    let mut texts = agent.attention.iter().map(|attention| &attention.text);
+    texts.any(|text| text.contains(what))
 }
 
 struct Page {
@@ -95,7 +103,10 @@ impl Page {
         if !kept.is_empty() {
             self.line("kept", Tone::Plain, &kept.join(", "));
         }
-        if let Some(diverged) = &agent.diverged {
+        // What waits for a person mostly says why as well.
+        if let Some(diverged) = agent.diverged.as_deref()
+            && !attention_says(agent, diverged)
+        {
             self.line("diverged", Tone::Bad, diverged);
         }
     }

@@ -17,6 +17,9 @@ use crate::cli::views::{Agent, Happened};
 /// Lines of events that are shown however much there is to say about the agent, if the terminal has room at all.
 const EVENTS_AT_LEAST: usize = 4;
 
+/// How long it is shown what became of an order, in milliseconds; the events tell the rest.
+const SAID_FOR: u64 = 10_000;
+
 /// What the keys do, in the order in which `?` shows them.
 const KEYS: [(&str, &str); 8] = [
     (
@@ -68,7 +71,7 @@ pub(super) fn draw(state: &State, now: u64, theme: Theme, area: Rect, buffer: &m
         about(state, now, theme, detail)
     };
     Paragraph::new(lines).render(detail, buffer);
-    write(footer, buffer, footer_line(state, theme));
+    write(footer, buffer, footer_line(state, now, theme));
 }
 
 fn write(area: Rect, buffer: &mut Buffer, line: Line<'_>) {
@@ -146,7 +149,7 @@ fn about(state: &State, now: u64, theme: Theme, area: Rect) -> Vec<Line<'static>
         state
             .tail(&agent.agent, room)
             .into_iter()
-            .map(|event| event_line(event, theme)),
+            .map(|event| event_line(event, theme, width)),
     );
     lines
 }
@@ -157,15 +160,18 @@ fn rule(title: &str, theme: Theme, width: usize) -> Line<'static> {
     Line::styled(text, theme.tone(Tone::Faint))
 }
 
-fn event_line(event: &Happened, theme: Theme) -> Line<'static> {
+fn event_line(event: &Happened, theme: Theme, width: usize) -> Line<'static> {
     let (text, tone) = sentence(&event.kind, &event.fields);
     let whose = if event.agent.is_none() { "host: " } else { "" };
+    let time = format!("{} ", time_of_day(event.at));
+    let text = detail::wrap(
+        &format!("{whose}{text}"),
+        width.saturating_sub(time.len()),
+        1,
+    );
     Line::from(vec![
-        Span::styled(
-            format!("{} ", time_of_day(event.at)),
-            theme.tone(Tone::Faint),
-        ),
-        Span::styled(format!("{whose}{text}"), theme.tone(tone)),
+        Span::styled(time, theme.tone(Tone::Faint)),
+        Span::styled(text.join(" "), theme.tone(tone)),
     ])
 }
 
@@ -185,7 +191,7 @@ fn help(theme: Theme, area: Rect) -> Vec<Line<'static>> {
     lines
 }
 
-fn footer_line(state: &State, theme: Theme) -> Line<'static> {
+fn footer_line(state: &State, now: u64, theme: Theme) -> Line<'static> {
     if let Some(ask) = &state.ask {
         let question = harmless(&question(ask, state.agent())).into_owned();
         return Line::from(vec![
@@ -193,9 +199,10 @@ fn footer_line(state: &State, theme: Theme) -> Line<'static> {
             Span::styled("  y: yes, any other key: no", Style::new()),
         ]);
     }
-    if let Some((text, tone)) = &state.said {
-        let first = text.lines().next().unwrap_or_default();
-        return Line::styled(harmless(first).into_owned(), theme.tone(*tone));
+    let said = state.said.as_ref();
+    if let Some(said) = said.filter(|said| now.saturating_sub(said.at) < SAID_FOR) {
+        let first = said.text.lines().next().unwrap_or_default();
+        return Line::styled(harmless(first).into_owned(), theme.tone(said.tone));
     }
     if let Link::Lost { why, .. } = &state.link {
         let first = why.lines().next().unwrap_or_default();

@@ -5,7 +5,7 @@ use ratatui::style::Color;
 use serde_json::json;
 
 use super::*;
-use crate::cli::top::state::News;
+use crate::cli::top::state::{News, Said};
 
 const NOW: u64 = 1_795_474_081_000;
 const PLAIN: Theme = Theme { colour: false };
@@ -66,7 +66,8 @@ fn busy() -> State {
         },
         {"agent": "a-name-that-is-longer-than-its-column", "state": "failed", "in_flight": 0,
             "last_error": "it traps\u{1b}[2J", "diverged": "it was refused",
-            "attention": [{"kind": "quarantined", "since": NOW - 60_000, "text": "error rate", "command": "caxton retry x"}]}
+            "attention": [{"kind": "quarantined", "since": NOW - 60_000, "text": "it does not come in: it was refused",
+                "command": "caxton retry x"}]}
     ]);
     state.take(News::Seen {
         agents: serde_json::from_value(agents).unwrap(),
@@ -175,13 +176,13 @@ fn an_agent_that_failed_and_text_that_would_act_on_the_terminal() {
               shop      serving  v2   v3 10 %   st. 2/5   -          12   401   1.2    9.5 !
             > a-name-th failed   -    -         diverged  -           0     -     -      - !
             -- a-name-that-is-longer-than-its-column ---------------------------------------
-            !          quarantined: error rate (1 min ago)
+            !          quarantined: it does not come in: it was refused (1 min ago)
               try      caxton retry x
             stable     -
-            diverged   it was refused
             last error it traps\u{1b}[2J
             -- events ----------------------------------------------------------------------
             22:47:21Z host: the agents directory is back
+
 
 
 
@@ -219,8 +220,14 @@ fn an_order_is_asked_about_and_its_answer_is_shown() {
     });
     told.push_str(&format!("{}\n", footer(&state)));
     state.ask = None;
-    state.said = Some(("old-host: rollback is under way".to_owned(), Tone::Good));
-    told.push_str(&format!("{}\n", footer(&state)));
+    for ago in [1_000, 60_000] {
+        state.said = Some(Said {
+            text: "old-host: rollback is under way".to_owned(),
+            tone: Tone::Good,
+            at: NOW - ago,
+        });
+        told.push_str(&format!("{}\n", footer(&state)));
+    }
     expect![[r#"
         pause the reload of shop?  y: yes, any other key: no
         let the reload of shop go on?  y: yes, any other key: no
@@ -228,6 +235,7 @@ fn an_order_is_asked_about_and_its_answer_is_shown() {
         take shop back to its permanent version?  y: yes, any other key: no
         take old-host back to the version before?  y: yes, any other key: no
         old-host: rollback is under way
+        up/down select   p pause/resume   P promote   b rollback   ? help   q quit
     "#]]
     .assert_eq(&told);
 }
@@ -314,6 +322,28 @@ fn more_agents_than_rows_scroll_with_the_selection() {
         let all = text(&drawn(&state, PLAIN, (80, 24)));
         assert!(all.contains(&format!("> agent-{selected:02}")), "{all}");
     }
+}
+
+#[test]
+fn a_narrow_terminal_leaves_out_figures_and_no_names() {
+    let heading = |width| {
+        let all = text(&drawn(&busy(), PLAIN, (width, 24)));
+        let lines: Vec<&str> = all.lines().collect();
+        format!("{}\n{}\n", lines[1], lines[4])
+    };
+    let told: String = [100, 80, 70, 60, 40].map(heading).concat();
+    expect![[r#"
+          AGENT                         STATE    VER  NEXT      PHASE     GATE    CALLS REQ/S ERR/S P99 MS
+        > shop                          serving  v2   v3 10 %   st. 2/5   -          12   401   1.2    9.5 !
+          AGENT     STATE    VER  NEXT      PHASE     GATE    CALLS REQ/S ERR/S P99 MS
+        > shop      serving  v2   v3 10 %   st. 2/5   -          12   401   1.2    9.5 !
+          AGENT         STATE    VER  NEXT      PHASE     REQ/S ERR/S P99 MS
+        > shop          serving  v2   v3 10 %   st. 2/5     401   1.2    9.5 !
+          AGENT      STATE    VER  NEXT      PHASE     REQ/S ERR/S
+        > shop       serving  v2   v3 10 %   st. 2/5     401   1.2 !
+          AGENT        STATE    VER  PHASE
+        > shop         serving  v2   st. 2/5   !
+    "#]].assert_eq(&told);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::state::{Ask, News};
+use super::state::{Ask, News, Said};
 use crate::cli::args::Connection;
 use crate::cli::client::Client;
 use crate::cli::failure::Failure;
@@ -93,19 +93,18 @@ async fn order(connection: &Connection, ask: &Ask) -> News {
         Ok(client) => client.order(&ask.agent, order, &body).await,
         Err(failure) => Err(failure),
     };
-    match taken {
+    let (text, tone) = match taken {
         Ok(taken) => {
             let order = taken.get("order").and_then(Value::as_str).unwrap_or(order);
-            News::Ordered {
-                text: format!("{}: {order} is under way", ask.agent),
-                tone: Tone::Good,
-            }
+            (format!("{}: {order} is under way", ask.agent), Tone::Good)
         }
-        Err(failure) => News::Ordered {
-            text: failure.to_string(),
-            tone: Tone::Bad,
-        },
-    }
+        Err(failure) => (failure.to_string(), Tone::Bad),
+    };
+    News::Ordered(Said {
+        text,
+        tone,
+        at: now_ms(),
+    })
 }
 
 async fn look_again_and_again(

@@ -76,7 +76,7 @@ fn pause_or_resume(agent: &Agent) -> Order {
 mod tests {
     use super::*;
     use crate::cli::text::Tone;
-    use crate::cli::top::state::News;
+    use crate::cli::top::state::{News, Said};
     use crate::cli::views::{Attention, Reload};
 
     fn state() -> State {
@@ -179,7 +179,11 @@ mod tests {
     #[test]
     fn what_was_said_goes_away_with_the_next_key_and_releases_are_no_keys() {
         let mut state = state();
-        state.said = Some(("done".to_owned(), Tone::Good));
+        state.said = Some(Said {
+            text: "done".to_owned(),
+            tone: Tone::Good,
+            at: 0,
+        });
         let mut release = key(KeyCode::Char('q'));
         release.kind = KeyEventKind::Release;
         assert_eq!(press(&mut state, release), Effect::None);

@@ -20,8 +20,8 @@ pub(super) struct State {
     pub(super) link: Link,
     /// An order that waits for its confirmation.
     pub(super) ask: Option<Ask>,
-    /// What became of the last order; until the next key.
-    pub(super) said: Option<(String, Tone)>,
+    /// What became of the last order; until the next key, and not for long.
+    pub(super) said: Option<Said>,
     pub(super) help: bool,
 }
 
@@ -53,10 +53,15 @@ pub(super) enum News {
         at: u64,
     },
     /// What became of an order.
-    Ordered {
-        text: String,
-        tone: Tone,
-    },
+    Ordered(Said),
+}
+
+/// A sentence about an order, and when it was said, in milliseconds since the Unix epoch.
+#[derive(Debug, Clone)]
+pub(super) struct Said {
+    pub(super) text: String,
+    pub(super) tone: Tone,
+    pub(super) at: u64,
 }
 
 /// An order to one agent.
@@ -115,7 +120,7 @@ impl State {
                 };
                 self.link = Link::Lost { why, since };
             }
-            News::Ordered { text, tone } => self.said = Some((text, tone)),
+            News::Ordered(said) => self.said = Some(said),
         }
     }
 

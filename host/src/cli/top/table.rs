@@ -13,32 +13,43 @@ use crate::cli::show::{number, state_tone};
 use crate::cli::text::{Tone, harmless};
 use crate::cli::views::Agent;
 
-/// The columns, with the widths at which all of them fit into 80; the names get what is left.
-const COLUMNS: [(&str, Constraint); 11] = [
-    ("AGENT", Constraint::Fill(1)),
-    ("STATE", Constraint::Length(8)),
-    ("VER", Constraint::Length(4)),
-    ("NEXT", Constraint::Length(9)),
-    ("PHASE", Constraint::Length(9)),
-    ("GATE", Constraint::Length(7)),
-    ("CALLS", Constraint::Length(5)),
-    ("REQ/S", Constraint::Length(5)),
-    ("ERR/S", Constraint::Length(5)),
-    ("P99 MS", Constraint::Length(6)),
-    ("", Constraint::Length(1)),
+/// A column: its heading, its width (none: what is left), and the narrowest terminal on which it is shown.
+struct Column(&'static str, Option<u16>, u16);
+
+/// All of them fit into 80; on less, the agent's name matters more than its figures.
+const COLUMNS: [Column; 11] = [
+    Column("AGENT", None, 0),
+    Column("STATE", Some(8), 0),
+    Column("VER", Some(4), 0),
+    Column("NEXT", Some(9), 48),
+    Column("PHASE", Some(9), 38),
+    Column("GATE", Some(7), 80),
+    Column("CALLS", Some(5), 72),
+    Column("REQ/S", Some(5), 54),
+    Column("ERR/S", Some(5), 60),
+    Column("P99 MS", Some(6), 66),
+    Column("", Some(1), 0),
 ];
+
+/// The columns that are figures: they stand to the right, so that they can be compared.
+const FIGURES: std::ops::RangeInclusive<usize> = 6..=9;
 
 /// Before the selected row, and before the others.
 const MARK: &str = "> ";
 
 /// Draws as many agents as there is room for, the selected one among them.
 pub(super) fn draw(state: &State, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let heading = COLUMNS
+    let shown = |(_, Column(_, _, from)): &(usize, &Column)| area.width >= *from;
+    let columns: Vec<(usize, &Column)> = COLUMNS.iter().enumerate().filter(shown).collect();
+    let heading = columns
         .iter()
-        .enumerate()
-        .map(|(column, (name, _))| aligned(column, (*name).to_owned()));
-    let rows = state.agents.iter().map(|agent| row(agent, theme));
-    let table = Table::new(rows, COLUMNS.map(|(_, width)| width))
+        .map(|(index, Column(name, _, _))| aligned(*index, (*name).to_owned()));
+    let widths = columns
+        .iter()
+        .map(|(_, Column(_, width, _))| width.map_or(Constraint::Fill(1), Constraint::Length));
+    let indexes: Vec<usize> = columns.iter().map(|(index, _)| *index).collect();
+    let rows = state.agents.iter().map(|agent| row(agent, &indexes, theme));
+    let table = Table::new(rows, widths)
         .header(Row::new(heading).style(theme.tone(Tone::Faint)))
         .column_spacing(1)
         .highlight_symbol(MARK)
@@ -47,17 +58,16 @@ pub(super) fn draw(state: &State, theme: Theme, area: Rect, buffer: &mut Buffer)
     StatefulWidget::render(table, area, buffer, &mut selection);
 }
 
-/// Figures stand to the right, so that they can be compared.
 fn aligned(column: usize, text: String) -> Line<'static> {
     let line = Line::from(text);
-    if (6..=9).contains(&column) {
+    if FIGURES.contains(&column) {
         line.right_aligned()
     } else {
         line
     }
 }
 
-fn row(agent: &Agent, theme: Theme) -> Row<'static> {
+fn row(agent: &Agent, columns: &[usize], theme: Theme) -> Row<'static> {
     let figure = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), phase::rate);
     let requests = phase::sum(&agent.live, |live| live.requests_per_second);
     let failures = phase::sum(&agent.live, |live| live.failures_per_second);
@@ -88,6 +98,7 @@ fn row(agent: &Agent, theme: Theme) -> Row<'static> {
         (attention(agent), Tone::Bad),
     ];
     let cells = cells.into_iter().enumerate();
+    let cells = cells.filter(|(column, _)| columns.contains(column));
     Row::new(
         cells.map(|(column, (text, tone))| {
             Cell::from(aligned(column, text)).style(theme.tone(tone))
