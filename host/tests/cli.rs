@@ -150,10 +150,21 @@ fn wrong_usage_is_two_and_says_what_is_right() {
         &["numbered from 1"],
     );
     check(
-        &ask(&["demo", "--strategy", "parallel"]),
+        &ask(&["demo", "--strategy", "blue-green"]),
         2,
-        &["graceful", "immediate"],
+        &["graceful", "immediate", "parallel", "traffic-splitting"],
     );
+    for share in ["0", "100", "ten"] {
+        check(&ask(&["set-split", "hello", share]), 2, &["1", "99"]);
+    }
+    check(&ask(&["set-split", "hello"]), 2, &["PERCENT"]);
+    check(
+        &ask(&["rollback", "hello", "--state", "old"]),
+        2,
+        &["carry", "snapshot", "fresh"],
+    );
+    check(&ask(&["abort", "hello", "--state", "x"]), 2, &["carry"]);
+    check(&ask(&["top"]), 2, &["caxton status", "--json"]);
     check(&ask(&["run"]), 2, &["agents", "mkdir"]);
     check(&ask(&["run", "--config", "none.toml"]), 2, &["none.toml"]);
     check(&ask(&["--version"]), 0, &[env!("CARGO_PKG_VERSION")]);
@@ -250,6 +261,13 @@ fn a_host_tells_where_it_is_and_ends_in_order() {
         &["nobody", "caxton ls"],
     );
     check(&host.ask(&["rollback", "nobody"]), 1, &["nobody"]);
+    check(
+        &host.ask(&["rollback", "nobody", "--to", "2", "--state", "fresh"]),
+        1,
+        &["nobody", "caxton ls"],
+    );
+    check(&host.ask(&["abort", "nobody"]), 1, &["nobody"]);
+    check(&host.ask(&["set-split", "nobody", "25"]), 1, &["nobody"]);
     check(&host.ask(&["call", "nobody"]), 1, &["404"]);
 
     // The same host, found through the environment, from a folder that knows nothing of it.

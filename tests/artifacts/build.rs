@@ -1,4 +1,4 @@
-//! Builds every guest under `tests/guests`, and the policies that the host embeds.
+//! Builds every guest under `tests/guests`, and the policies: those that the host embeds, and the example of an own one.
 
 use std::process::ExitCode;
 
@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         Guest::at("tests/guests/strategy-faulty").named("strategy-faulty"),
         Guest::at("policies/standard"),
         Guest::at("policies/thresholds"),
+        Guest::at("policies/adaptive").named("adaptive"),
     ];
     caxton_guest_build::main(&guests, Some("EVERY_GUEST"))
 }

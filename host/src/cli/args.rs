@@ -32,6 +32,8 @@ pub enum Command {
     Ls(ListArgs),
     /// Show one agent
     Status(AgentArgs),
+    /// Watch all agents live, and the one that is selected in detail; wants a terminal
+    Top(TopArgs),
     /// Show how an agent's reloads ended, newest first
     History(AgentArgs),
     /// Show what happened
@@ -47,7 +49,9 @@ pub enum Command {
     /// Go on after a pause or a hold
     Resume(OrderArgs),
     /// End the reload; the permanent version serves
-    Abort(OrderArgs),
+    Abort(AbortArgs),
+    /// Give the new version this share of the requests until told otherwise (traffic-splitting)
+    SetSplit(SetSplitArgs),
     /// Let a version that was quarantined or set aside try again
     Retry(OrderArgs),
 }
@@ -96,6 +100,10 @@ pub enum DemoStrategy {
     Graceful,
     /// The pointer is swapped; calls in flight on the old version are cut and counted
     Immediate,
+    /// The new version hears copies first; when it is fit, it takes over like graceful
+    Parallel,
+    /// Both versions serve, the new one a share that grows in stages
+    TrafficSplitting,
 }
 
 /// How a running host is found.
@@ -112,6 +120,17 @@ pub struct ListArgs {
     /// As JSON, for tools
     #[arg(long)]
     pub json: bool,
+    /// Which host.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// `caxton top`
+#[derive(Debug, Args)]
+pub struct TopArgs {
+    /// Begin with this agent selected
+    #[arg(value_parser = agent_name)]
+    pub agent: Option<AgentName>,
     /// Which host.
     #[command(flatten)]
     pub connection: Connection,
@@ -170,9 +189,65 @@ pub struct RollbackArgs {
     /// To this version, which must be one of those that `caxton status` shows as kept
     #[arg(long, value_name = "N", value_parser = version_number)]
     pub to: Option<VersionNumber>,
+    /// What state it begins with.
+    #[command(flatten)]
+    pub state: StateArgs,
     /// Whom.
     #[command(flatten)]
     pub order: OrderArgs,
+}
+
+/// `caxton abort`
+#[derive(Debug, Args)]
+pub struct AbortArgs {
+    /// What state the permanent version goes on with.
+    #[command(flatten)]
+    pub state: StateArgs,
+    /// Whom.
+    #[command(flatten)]
+    pub order: OrderArgs,
+}
+
+/// What an agent that keeps state goes back with.
+#[derive(Debug, Args)]
+pub struct StateArgs {
+    /// For agents that keep state: what the version that is gone back to begins with [default: carry]
+    #[arg(long, value_enum, value_name = "CHOICE")]
+    pub state: Option<StateArg>,
+}
+
+/// The choices of `--state`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StateArg {
+    /// The state of the version that serves: saved there, loaded into the other; where that fails, nothing changes
+    Carry,
+    /// What that version itself saved last; what was done since is gone
+    Snapshot,
+    /// None: it begins empty
+    Fresh,
+}
+
+impl StateArg {
+    /// The word for it on the admin surface.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Carry => "carry",
+            Self::Snapshot => "snapshot",
+            Self::Fresh => "fresh",
+        }
+    }
+}
+
+/// `caxton set-split`
+#[derive(Debug, Args)]
+pub struct SetSplitArgs {
+    /// Whom.
+    #[command(flatten)]
+    pub order: OrderArgs,
+    /// Per cent of the requests for the new version, 1 to 99
+    #[arg(value_parser = share)]
+    pub percent: u8,
 }
 
 /// `caxton promote`
@@ -215,4 +290,16 @@ fn version_number(text: &str) -> Result<VersionNumber, String> {
         .ok()
         .and_then(VersionNumber::new)
         .ok_or_else(|| "versions are numbered from 1".to_owned())
+}
+
+fn share(text: &str) -> Result<u8, String> {
+    let bare = text.strip_suffix('%').unwrap_or(text);
+    bare.trim_end()
+        .parse()
+        .ok()
+        .filter(|share| (1..=99).contains(share))
+        .ok_or_else(|| {
+            "a share goes from 1 to 99 per cent; `caxton promote` gives a version all traffic, and `caxton abort` none"
+                .to_owned()
+        })
 }

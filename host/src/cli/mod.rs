@@ -9,25 +9,31 @@ mod call;
 mod client;
 mod failure;
 mod follow;
+mod lines;
 mod logging;
+mod orders;
+mod phase;
 mod run;
 mod sentences;
 mod show;
 mod signals;
+mod status;
 mod table;
 mod text;
 mod time;
+mod top;
 mod views;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 pub use args::{
-    AgentArgs, CallArgs, Cli, Command, Connection, DemoArgs, DemoStrategy, EventsArgs, ListArgs,
-    OrderArgs, PromoteArgs, RollbackArgs, RunArgs,
+    AbortArgs, AgentArgs, CallArgs, Cli, Command, Connection, DemoArgs, DemoStrategy, EventsArgs,
+    ListArgs, OrderArgs, PromoteArgs, RollbackArgs, RunArgs, SetSplitArgs, StateArg, StateArgs,
+    TopArgs,
 };
 use client::Client;
 pub use failure::Failure;
@@ -80,19 +86,18 @@ async fn obey(command: Command) -> Result<(), Failure> {
         Command::Run(args) => run::run(args).await,
         Command::Demo(args) => crate::demo::run(&args).await,
         Command::Ls(args) => list(&args).await,
-        Command::Status(args) => status(&args).await,
+        Command::Status(args) => show_status(&args).await,
         Command::History(args) => history(&args).await,
         Command::Events(args) => follow::events(&args).await,
         Command::Call(args) => call::call(&args).await,
-        Command::Rollback(args) => {
-            let body = args.to.map_or_else(|| json!({}), |to| json!({ "to": to }));
-            order(&args.order, "rollback", body).await
-        }
-        Command::Promote(args) => order(&args.order, "promote", json!({ "now": args.now })).await,
-        Command::Pause(args) => order(&args, "pause", json!({})).await,
-        Command::Resume(args) => order(&args, "resume", json!({})).await,
-        Command::Abort(args) => order(&args, "abort", json!({})).await,
-        Command::Retry(args) => order(&args, "retry", json!({})).await,
+        Command::Top(args) => top::top(&args).await,
+        Command::Rollback(args) => orders::rollback(&args).await,
+        Command::Promote(args) => orders::promote(&args).await,
+        Command::Pause(args) => orders::plain(&args, "pause").await,
+        Command::Resume(args) => orders::plain(&args, "resume").await,
+        Command::Abort(args) => orders::abort(&args).await,
+        Command::SetSplit(args) => orders::set_split(&args).await,
+        Command::Retry(args) => orders::plain(&args, "retry").await,
     }
 }
 
@@ -115,14 +120,14 @@ async fn list(args: &ListArgs) -> Result<(), Failure> {
     ))
 }
 
-async fn status(args: &AgentArgs) -> Result<(), Failure> {
+async fn show_status(args: &AgentArgs) -> Result<(), Failure> {
     let client = Client::find(&args.connection)?;
     let agent = client.get(&format!("agents/{}", args.agent)).await?;
     if args.json {
         return print_json(&agent);
     }
     let agent: views::Agent = client.read(agent)?;
-    print(&show::status(&agent, time::now_ms(), Paint::stdout()))
+    print(&status::status(&agent, time::now_ms(), Paint::stdout()))
 }
 
 async fn history(args: &AgentArgs) -> Result<(), Failure> {
@@ -138,20 +143,6 @@ async fn history(args: &AgentArgs) -> Result<(), Failure> {
         return print("no reload has ended yet\n");
     }
     print(&show::history(&results, time::now_ms(), Paint::stdout()))
-}
-
-async fn order(args: &OrderArgs, order: &str, body: Value) -> Result<(), Failure> {
-    let client = Client::find(&args.connection)?;
-    let agent = args.agent.to_string();
-    let taken = client.order(&agent, order, &body).await?;
-    if args.json {
-        return print_json(&taken);
-    }
-    let order = taken.get("order").and_then(Value::as_str).unwrap_or(order);
-    print(&format!(
-        "{agent}: {} is under way; `caxton status {agent}` shows it\n",
-        harmless(order)
-    ))
 }
 
 /// Writes to the standard output, at once.

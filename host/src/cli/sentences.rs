@@ -68,6 +68,14 @@ fn known(kind: &str, fields: &Fields<'_>) -> Option<(String, Tone)> {
                 Tone::Strong,
             ),
         },
+        "share" => (share(fields)?, Tone::Strong),
+        "listening" => (
+            format!(
+                "{} hears copies of the requests, nobody gets its answers",
+                fields.version("number")
+            ),
+            Tone::Busy,
+        ),
         "health-failed" => (
             format!(
                 "a health check of {} failed{}",
@@ -161,6 +169,19 @@ fn known(kind: &str, fields: &Fields<'_>) -> Option<(String, Tone)> {
         _ => return None,
     };
     Some(said)
+}
+
+fn share(fields: &Fields<'_>) -> Option<String> {
+    let percent = fields.number("percent")?;
+    let stages = fields.number("stages").filter(|stages| *stages > 1);
+    let stage = match (fields.number("stage"), stages) {
+        (Some(stage), Some(stages)) => format!(", stage {} of {stages}", stage.saturating_add(1)),
+        _ => String::new(),
+    };
+    Some(format!(
+        "{} gets {percent} % of the requests{stage}",
+        fields.version("number")
+    ))
 }
 
 fn finished(fields: &Fields<'_>) -> Option<(String, Tone)> {
@@ -275,6 +296,15 @@ mod tests {
             ("swapped", json!({"from": 1, "to": 2})),
             ("swapped", json!({"from": 1, "to": null})),
             (
+                "share",
+                json!({"number": 2, "percent": 25, "stage": 2, "stages": 5}),
+            ),
+            (
+                "share",
+                json!({"number": 2, "percent": 10, "stage": 0, "stages": 1}),
+            ),
+            ("listening", json!({"number": 2})),
+            (
                 "verdict",
                 json!({"policy": "p", "enforcing": false, "verdict": "hold", "why": {"summary": "too few"}}),
             ),
@@ -316,6 +346,9 @@ mod tests {
             waits: for a slot
             v2 gets all new requests, before: v1
             v1 serves no more
+            v2 gets 25 % of the requests, stage 3 of 5
+            v2 gets 10 % of the requests
+            v2 hears copies of the requests, nobody gets its answers
             policy p (monitors only) says hold: too few
             policy p says rollback (blame: candidate)
             policy p is at fault: it trapped

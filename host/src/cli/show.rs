@@ -1,6 +1,6 @@
 //! Agents, histories and events as text.
 
-use super::sentences::{evidence_words, sentence, status_tone, verdict_word};
+use super::sentences::{evidence_words, sentence, status_tone};
 use super::table::{Cell, Table};
 use super::text::{Paint, Tone, harmless};
 use super::time::{ago, date_time, span};
@@ -8,9 +8,6 @@ use super::views::{Agent, Attention, Ended, Happened, Reload, Version};
 
 /// Digits of a digest that tell two versions apart.
 const SHORT_DIGEST: usize = 12;
-
-/// The width of the labels in `status`.
-const LABEL: usize = 12;
 
 /// The list of agents; for a pipe a line each, with tabs between the fields and without a heading.
 pub(super) fn agents(agents: &[Agent], host: &[Attention], now: u64, paint: Paint) -> String {
@@ -58,13 +55,7 @@ pub(super) fn agents(agents: &[Agent], host: &[Attention], now: u64, paint: Pain
     text
 }
 
-fn agent_cells(agent: &Agent) -> [(String, Tone); 6] {
-    let state_tone = match agent.state.as_str() {
-        "serving" => Tone::Good,
-        "starting" => Tone::Busy,
-        "failed" => Tone::Bad,
-        _ => Tone::Faint,
-    };
+pub(super) fn agent_cells(agent: &Agent) -> [(String, Tone); 6] {
     let reload = match (&agent.reload, &agent.diverged) {
         (Some(reload), _) => (
             reload_words(reload, agent.candidate.as_ref()),
@@ -80,12 +71,25 @@ fn agent_cells(agent: &Agent) -> [(String, Tone); 6] {
         .collect();
     [
         (harmless(&agent.agent).into_owned(), Tone::Strong),
-        (harmless(&agent.state).into_owned(), state_tone),
+        (
+            harmless(&agent.state).into_owned(),
+            state_tone(&agent.state),
+        ),
         (number(agent.serving), Tone::Plain),
         reload,
         (agent.in_flight.to_string(), Tone::Plain),
         (harmless(&kinds.join(", ")).into_owned(), Tone::Bad),
     ]
+}
+
+/// How good an agent's state is.
+pub(super) fn state_tone(state: &str) -> Tone {
+    match state {
+        "serving" => Tone::Good,
+        "starting" => Tone::Busy,
+        "failed" => Tone::Bad,
+        _ => Tone::Faint,
+    }
 }
 
 fn joined(cells: &[(String, Tone)]) -> String {
@@ -101,7 +105,12 @@ fn reload_words(reload: &Reload, candidate: Option<&Version>) -> String {
     harmless(&format!("{version}{}{paused}", reload.status)).into_owned()
 }
 
-fn attention_lines(agent: &str, attention: &Attention, now: u64, paint: Paint) -> String {
+pub(super) fn attention_lines(
+    agent: &str,
+    attention: &Attention,
+    now: u64,
+    paint: Paint,
+) -> String {
     let subject = if agent.is_empty() {
         String::new()
     } else {
@@ -118,121 +127,6 @@ fn attention_lines(agent: &str, attention: &Attention, now: u64, paint: Paint) -
         lines.push_str(&format!("  try: {}\n", harmless(&attention.command)));
     }
     lines
-}
-
-/// One agent, a line for each thing there is to know.
-pub(super) fn status(agent: &Agent, now: u64, paint: Paint) -> String {
-    let mut page = Page {
-        text: String::new(),
-        paint,
-    };
-    let cells = agent_cells(agent);
-    let [name, state, ..] = &cells;
-    page.text = format!(
-        "{}  {}\n",
-        paint.tone(name.1, &name.0),
-        paint.tone(state.1, &state.0)
-    );
-    page.line("serves", number(agent.serving));
-    page.line("stable", version(agent.stable.as_ref()));
-    if let Some(candidate) = &agent.candidate {
-        page.line(
-            "candidate",
-            format!("{}, {} % of traffic", version(Some(candidate)), agent.split),
-        );
-    }
-    if let Some(reload) = &agent.reload {
-        let began = ago(reload.started_at, now);
-        let paused = if reload.paused { ", paused" } else { "" };
-        page.line(
-            "reload",
-            format!(
-                "{}{paused}, {}, began {began}",
-                reload.status, reload.strategy
-            ),
-        );
-        page.line("", format!("id {}", reload.id));
-        if let Some(reason) = &reload.reason {
-            page.line("", reason.clone());
-        }
-    }
-    for said in &agent.verdicts {
-        page.line("policy", policy_line(said));
-    }
-    page.line("in flight", agent.in_flight.to_string());
-    let kept: Vec<String> = agent.kept.iter().map(|kept| version(Some(kept))).collect();
-    if !kept.is_empty() {
-        page.line("kept", kept.join(", "));
-    }
-    if let Some(diverged) = &agent.diverged {
-        page.line("diverged", diverged.clone());
-    }
-    for entry in &agent.quarantined {
-        let label = if entry.blamed {
-            "quarantined"
-        } else {
-            "set aside"
-        };
-        let again = entry
-            .again_at
-            .map(|at| format!(", again in {}", span(at.saturating_sub(now))))
-            .unwrap_or_default();
-        let digest = short(&entry.digest);
-        page.line(
-            label,
-            format!(
-                "{digest} {}{again}: {}",
-                ago(entry.since, now),
-                entry.reason
-            ),
-        );
-    }
-    if let Some(error) = &agent.last_error {
-        page.line("last error", error.clone());
-    }
-    for attention in &agent.attention {
-        page.text
-            .push_str(&attention_lines("", attention, now, paint));
-    }
-    page.text
-}
-
-struct Page {
-    text: String,
-    paint: Paint,
-}
-
-impl Page {
-    /// Text of several lines stays under its label.
-    fn line(&mut self, label: &str, what: String) {
-        let mut label = format!("{label:LABEL$}");
-        for line in what.lines() {
-            let shown = self.paint.tone(Tone::Faint, &label);
-            self.text
-                .push_str(&format!("  {shown}{}\n", harmless(line)));
-            label = " ".repeat(LABEL);
-        }
-    }
-}
-
-fn policy_line(said: &super::views::Verdict) -> String {
-    let (word, _) = verdict_word(&said.verdict);
-    let monitors = if said.enforcing {
-        ""
-    } else {
-        " (monitors only)"
-    };
-    let faults = if said.faults > 0 {
-        format!(", {} faults in a row", said.faults)
-    } else {
-        String::new()
-    };
-    let why = if said.why.summary.is_empty() {
-        String::new()
-    } else {
-        format!(": {}", said.why.summary)
-    };
-    format!("{}{monitors} says {word}{faults}{why}", said.policy)
 }
 
 /// How reloads ended, newest first.
@@ -311,21 +205,21 @@ pub(super) fn event(event: &Happened, paint: Paint) -> String {
     )
 }
 
-fn number(number: Option<u64>) -> String {
+pub(super) fn number(number: Option<u64>) -> String {
     number.map_or_else(|| "-".to_owned(), |number| format!("v{number}"))
 }
 
-fn version(version: Option<&Version>) -> String {
+pub(super) fn version(version: Option<&Version>) -> String {
     version.map_or_else(
         || "-".to_owned(),
         |version| format!("v{} {}", version.number, short(&version.digest)),
     )
 }
 
-fn short(digest: &str) -> String {
+pub(super) fn short(digest: &str) -> String {
     harmless(&digest.chars().take(SHORT_DIGEST).collect::<String>()).into_owned()
 }
 
 #[cfg(test)]
 #[path = "show_tests.rs"]
-mod tests;
+pub(super) mod tests;

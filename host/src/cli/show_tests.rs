@@ -3,11 +3,11 @@ use serde_json::json;
 
 use super::*;
 
-const NOW: u64 = 1_795_474_081_000;
+pub(in crate::cli) const NOW: u64 = 1_795_474_081_000;
 /// A terminal whose owner wants no colours, so that the layout can be read here.
-const TERMINAL: Paint = Paint::MONOCHROME;
+pub(in crate::cli) const TERMINAL: Paint = Paint::MONOCHROME;
 
-fn agents_value() -> Vec<Agent> {
+pub(in crate::cli) fn agents_value() -> Vec<Agent> {
     let digest = "3f2a91c4d5e6f708192a3b4c5d6e7f80112233445566778899aabbccddeeff00";
     serde_json::from_value(json!([
         {
@@ -35,7 +35,7 @@ fn agents_value() -> Vec<Agent> {
     .unwrap()
 }
 
-fn check(text: &str, expected: Expect) {
+pub(in crate::cli) fn check(text: &str, expected: Expect) {
     assert!(
         text.lines().all(|line| line.trim_end() == line),
         "spaces at a line's end:\n{text}"
@@ -80,39 +80,6 @@ fn what_belongs_to_no_agent_is_shown_too() {
         &agents(&[], &[lost], NOW, TERMINAL),
         expect![[r#"
         ! directory-vanished: agents is not there (just now)
-    "#]],
-    );
-}
-
-#[test]
-fn status_tells_everything_about_one_agent() {
-    let all: String = agents_value()
-        .iter()
-        .map(|agent| status(agent, NOW, TERMINAL))
-        .collect();
-    check(
-        &all,
-        expect![[r#"
-        hello  serving
-          serves      v3
-          stable      v2 3f2a91c4d5e6
-          candidate   v3 77, 100 % of traffic
-          reload      in-progress, paused, graceful, began 12 s ago
-                      id 00000000-0000-4000-8000-000000000007
-                      paused by an operator
-          policy      thresholds says undecided: 12 of 20 requests
-          in flight   12
-          kept        v1 3f2a91c4d5e6
-        bad  failed
-          serves      -
-          stable      -
-          in flight   0
-          diverged    it was refused
-          quarantined 3f2a91c4d5e6 1 min ago: error-rate
-          last error  line one
-                      line \u{1b}[2Jtwo
-        ! refused-file: bad.wasm is a core module (3 s ago)
-          try: replace bad.wasm
     "#]],
     );
 }

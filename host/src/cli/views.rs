@@ -12,6 +12,9 @@ pub(super) struct Agent {
     pub stable: Option<Version>,
     pub candidate: Option<Version>,
     pub split: u8,
+    pub split_actual: Option<f64>,
+    pub gate: Option<Gate>,
+    pub live: Vec<Live>,
     pub reload: Option<Reload>,
     pub in_flight: u64,
     pub quarantined: Vec<Quarantined>,
@@ -30,15 +33,46 @@ pub(super) struct Version {
     pub digest: String,
 }
 
+/// Where a stateful agent's requests wait while its state moves.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Gate {
+    pub closed: bool,
+    pub waiting: u64,
+}
+
+/// A version that has an instance or may get one: what it does now.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Live {
+    pub number: u64,
+    pub in_flight: u64,
+    pub requests_per_second: Option<f64>,
+    pub failures_per_second: Option<f64>,
+    pub p50_ms: Option<f64>,
+    pub p99_ms: Option<f64>,
+    pub stateful: bool,
+    pub listening: bool,
+}
+
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Reload {
     pub id: String,
     pub status: String,
     pub strategy: String,
+    pub stage: u32,
+    pub stages: u32,
+    /// Told by hosts that do not tell `since`.
+    pub stage_elapsed_ms: Option<u64>,
+    pub since: Option<u64>,
+    pub at_least_ms: Option<u64>,
+    pub at_least_requests: Option<u64>,
+    pub requests: Option<u64>,
     pub started_at: u64,
     pub paused: bool,
     pub reason: Option<String>,
+    pub waits_for: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -5,6 +5,7 @@
 //! the bad version out. It fails, with the reason, when the story does not go as told.
 
 mod clients;
+mod settings;
 mod story;
 mod timeline;
 
@@ -16,13 +17,10 @@ use crate::artifacts;
 use crate::cli::{DemoArgs, DemoStrategy, Failure, Paint, Signals, print, start_logging};
 use crate::config::HostConfig;
 use crate::host::{Host, StartError};
-use story::{Promise, Story};
+use story::Story;
 
 /// The agent's name.
 const AGENT: &str = "greeter";
-
-/// How long a new version is watched: long enough to be judged several times, short enough to be waited for.
-const BAKE: &str = "6s";
 
 /// Tells the story.
 pub(crate) async fn run(args: &DemoArgs) -> Result<(), Failure> {
@@ -41,7 +39,7 @@ pub(crate) async fn run(args: &DemoArgs) -> Result<(), Failure> {
         .await
         .map_err(not_started)?;
     let told = tokio::select! {
-        told = Story::new(&host, &stage, promise(args.strategy), Paint::stdout()).tell() => told,
+        told = Story::new(&host, &stage, args.strategy, Paint::stdout()).tell() => told,
         () = signals.asked(1) => Err(Failure::No("the demo was interrupted".to_owned())),
     };
     let told = match told {
@@ -79,13 +77,6 @@ fn not_started(error: StartError) -> Failure {
     }
 }
 
-fn promise(strategy: DemoStrategy) -> Promise {
-    match strategy {
-        DemoStrategy::Graceful => Promise::NothingLost,
-        DemoStrategy::Immediate => Promise::CutAtSwaps,
-    }
-}
-
 /// The temporary directory in which the story takes place. It goes away with this value.
 #[derive(Debug)]
 struct Stage {
@@ -106,11 +97,7 @@ impl Stage {
         {
             std::fs::write(stage.version(number + 1), component)?;
         }
-        let strategy = match strategy {
-            DemoStrategy::Graceful => "graceful",
-            DemoStrategy::Immediate => "immediate",
-        };
-        let settings = format!("[reload]\nstrategy = \"{strategy}\"\nbake = \"{BAKE}\"\n");
+        let settings = settings::written(strategy);
         std::fs::write(stage.agents().join(format!("{AGENT}.toml")), settings)?;
         Ok(stage)
     }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::clients::{CLIENTS, Clients, Counted};
 use super::timeline::{Actor, Timeline};
 use super::{AGENT, Stage};
-use crate::cli::{Failure, Paint, Tone, print, sentence};
+use crate::cli::{DemoStrategy, Failure, Paint, Tone, print, sentence};
 use crate::events::{Event, Follower};
 use crate::host::Host;
 
@@ -19,31 +19,28 @@ const STEP_DEADLINE: Duration = Duration::from_secs(60);
 /// Traffic before the second version, so that there is something to compare it with.
 const BEFORE: u64 = 500;
 
-/// What the strategy says about lost requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Promise {
-    NothingLost,
-    /// Calls that are in flight on the old version at a swap.
-    CutAtSwaps,
-}
-
 /// The demo's course.
 pub(super) struct Story<'a> {
     host: &'a Host,
     stage: &'a Stage,
-    promise: Promise,
+    strategy: DemoStrategy,
     events: Follower,
     timeline: Timeline,
     paint: Paint,
 }
 
 impl<'a> Story<'a> {
-    pub(super) fn new(host: &'a Host, stage: &'a Stage, promise: Promise, paint: Paint) -> Self {
+    pub(super) fn new(
+        host: &'a Host,
+        stage: &'a Stage,
+        strategy: DemoStrategy,
+        paint: Paint,
+    ) -> Self {
         let events = host.events().follow(0);
         Self {
             host,
             stage,
-            promise,
+            strategy,
             events,
             timeline: Timeline::begin(paint),
             paint,
@@ -83,18 +80,8 @@ impl<'a> Story<'a> {
         )?;
         self.timeline
             .line("watches", Tone::Plain, &format!("{}", agents.display()))?;
-        self.timeline.line(
-            "strategy",
-            Tone::Plain,
-            match self.promise {
-                Promise::NothingLost => {
-                    "graceful: new requests go to the new version, the old one finishes what it has"
-                }
-                Promise::CutAtSwaps => {
-                    "immediate: all at once; calls in flight on the old version are cut and counted"
-                }
-            },
-        )
+        self.timeline
+            .line("strategy", Tone::Plain, strategy_words(self.strategy))
     }
 
     async fn first_version(&mut self) -> Result<(), Failure> {
@@ -225,6 +212,21 @@ impl<'a> Story<'a> {
                 text = self.swap_words(number("from"), number("to"));
                 Actor::Host
             }
+            "share" => {
+                text = format!(
+                    "version {} gets {} % of the requests",
+                    number("number").unwrap_or_default(),
+                    number("percent").unwrap_or_default()
+                );
+                Actor::Host
+            }
+            "listening" => {
+                text = format!(
+                    "version {} hears copies of the requests; its answers are judged and dropped",
+                    number("number").unwrap_or_default()
+                );
+                Actor::Host
+            }
             "completed" if number("number") == Some(1) => {
                 text = "version 1 is permanent: there is nothing to compare it with".to_owned();
                 Actor::Host
@@ -263,14 +265,12 @@ impl<'a> Story<'a> {
         match (from, to) {
             (_, None) => "no version serves".to_owned(),
             (None, Some(to)) => format!("version {to} serves"),
-            (Some(from), Some(to)) => match self.promise {
-                Promise::NothingLost => {
-                    format!("new requests go to version {to}; version {from} finishes what it has")
-                }
-                Promise::CutAtSwaps => {
-                    format!("all requests go to version {to}; version {from} is cut")
-                }
-            },
+            (Some(from), Some(to)) if cuts_calls(self.strategy) => {
+                format!("all requests go to version {to}; version {from} is cut")
+            }
+            (Some(from), Some(to)) => {
+                format!("new requests go to version {to}; version {from} finishes what it has")
+            }
         }
     }
 
@@ -326,15 +326,38 @@ impl<'a> Story<'a> {
                 counted.lost
             )));
         }
-        match (self.promise, counted.lost) {
-            (Promise::NothingLost, 1..) => Err(Failure::No(format!(
-                "{} requests were lost, and a graceful reload promises that none is: please report this",
+        match (cuts_calls(self.strategy), counted.lost) {
+            (false, 1..) => Err(Failure::No(format!(
+                "{} requests were lost, and this strategy promises that none is: please report this",
                 counted.lost
             ))),
-            (Promise::CutAtSwaps, 0) => Err(Failure::No(
+            (true, 0) => Err(Failure::No(
                 "nothing was lost, because no call was in flight at the swaps: run it again on a busier machine".to_owned(),
             )),
             _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a swap cuts the calls that are in flight on the old version. With every other strategy no request is lost.
+fn cuts_calls(strategy: DemoStrategy) -> bool {
+    strategy == DemoStrategy::Immediate
+}
+
+/// The strategy in a sentence.
+fn strategy_words(strategy: DemoStrategy) -> &'static str {
+    match strategy {
+        DemoStrategy::Graceful => {
+            "graceful: new requests go to the new version, the old one finishes what it has"
+        }
+        DemoStrategy::Immediate => {
+            "immediate: all at once; calls in flight on the old version are cut and counted"
+        }
+        DemoStrategy::Parallel => {
+            "parallel: the new version hears copies first, which nobody waits for; once it is found fit it takes over"
+        }
+        DemoStrategy::TrafficSplitting => {
+            "traffic-splitting: both versions answer, the new one 10 % of the requests, then 50 %, then all"
         }
     }
 }

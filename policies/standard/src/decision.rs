@@ -1,7 +1,7 @@
 //! The decision, as plain functions of what the host told.
 
 use crate::bindings::caxton::policy::types::{Context, Explanation, Phase, Problem, Strategy};
-use crate::bindings::exports::caxton::policy::strategy::{Plan, Step};
+use crate::bindings::exports::caxton::policy::strategy::{Plan, Stage, Step};
 
 /// A share, in per cent, that leaves the stable version nothing.
 const ALL_TRAFFIC: u8 = 100;
@@ -27,14 +27,7 @@ pub(crate) fn plan(configured: Plan) -> Plan {
         Strategy::Graceful => "graceful".to_owned(),
         Strategy::Immediate => "immediate".to_owned(),
         Strategy::Parallel => "parallel".to_owned(),
-        Strategy::TrafficSplitting => {
-            let shares: Vec<String> = configured
-                .stages
-                .iter()
-                .map(|stage| stage.split.to_string())
-                .collect();
-            format!("traffic-splitting at {} %", shares.join(", "))
-        }
+        Strategy::TrafficSplitting => shares(&configured.stages),
     };
     let summary = format!(
         "{how} as configured: warm-up {}, drain {}, bake {}",
@@ -46,6 +39,25 @@ pub(crate) fn plan(configured: Plan) -> Plan {
         why: explanation("as-configured", summary),
         ..configured
     }
+}
+
+/// The shares of a plan. A share that is to be held is a stage which the host does not leave without an operator; nothing here
+/// needs to know more about it, and `next` proposes to go on from it as from any other.
+fn shares(stages: &[Stage]) -> String {
+    if let [fixed] = stages
+        && fixed.needs_operator
+    {
+        let share = fixed.split;
+        return format!("traffic-splitting held at {share} % until an operator acts,");
+    }
+    let shares: Vec<String> = stages
+        .iter()
+        .map(|stage| match stage.needs_operator {
+            true => format!("{} (then an operator acts)", stage.split),
+            false => stage.split.to_string(),
+        })
+        .collect();
+    format!("traffic-splitting at {} %", shares.join(", "))
 }
 
 /// The step to propose. `fit` says that every rollback policy found enough for the candidate.
@@ -72,6 +84,7 @@ pub(crate) fn next(context: &Context, fit: bool) -> (Step, Explanation) {
             "not-yet-fit",
             format!("not enough speaks for version {candidate} yet"),
         ),
+        // How long a stage lasts, how much it has to see and whether an operator must act there is kept by the host.
         Phase::InProgress if context.stages > 0 => (
             Step::Advance,
             explanation(
@@ -84,6 +97,7 @@ pub(crate) fn next(context: &Context, fit: bool) -> (Step, Explanation) {
                 ),
             ),
         ),
+        // It listens: it gets copies only, and how long and how many of them is kept by the host.
         Phase::InProgress => (
             Step::Promote,
             explanation("fit", format!("version {candidate} is fit for all traffic")),
@@ -116,7 +130,6 @@ fn seconds(milliseconds: u64) -> String {
 mod tests {
     use super::*;
     use crate::bindings::caxton::policy::types::Version;
-    use crate::bindings::exports::caxton::policy::strategy::Stage;
 
     fn context(phase: Phase) -> Context {
         Context {
@@ -183,6 +196,49 @@ mod tests {
     }
 
     #[test]
+    fn a_fixed_share_is_one_stage_that_waits_for_an_operator() {
+        let mut fixed = configured(Strategy::TrafficSplitting, &[10]);
+        fixed.stages[0].needs_operator = true;
+        let plan = plan(fixed);
+        assert!(
+            plan.why.summary.starts_with(
+                "traffic-splitting held at 10 % until an operator acts, as configured"
+            ),
+            "{}",
+            plan.why.summary
+        );
+        assert_eq!(plan.stages.len(), 1);
+        assert!(plan.stages[0].needs_operator);
+        // The host keeps it there; what is proposed is what an operator lets go on.
+        let held = Context {
+            stages: 1,
+            split: 10,
+            stage_elapsed_ms: 86_400_000,
+            ..context(Phase::InProgress)
+        };
+        assert!(matches!(next(&held, true).0, Step::Advance));
+        assert!(matches!(next(&held, false).0, Step::Wait));
+    }
+
+    #[test]
+    fn a_stage_that_waits_for_an_operator_is_told() {
+        let mut staged = configured(Strategy::TrafficSplitting, &[5, 25, 50]);
+        staged.stages[1].needs_operator = true;
+        let summary = plan(staged).why.summary;
+        assert!(
+            summary.starts_with("traffic-splitting at 5, 25 (then an operator acts), 50 % as"),
+            "{summary}"
+        );
+    }
+
+    #[test]
+    fn parallel_is_planned_without_stages() {
+        let plan = plan(configured(Strategy::Parallel, &[]));
+        assert!(plan.why.summary.starts_with("parallel as configured"));
+        assert!(plan.stages.is_empty());
+    }
+
+    #[test]
     fn a_bake_is_never_cut_short() {
         for fit in [false, true] {
             let (step, why) = next(&context(Phase::Baking), fit);
@@ -209,6 +265,7 @@ mod tests {
     fn a_fit_listener_is_promoted_and_one_with_all_traffic_is_left_alone() {
         let listening = context(Phase::InProgress);
         assert!(matches!(next(&listening, true).0, Step::Promote));
+        assert!(matches!(next(&listening, false).0, Step::Wait));
         let swapped = Context {
             split: 100,
             ..listening

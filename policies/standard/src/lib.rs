@@ -3,6 +3,9 @@
 //! It adds no judgement of its own. The plan is the configured one, and whenever every rollback policy finds the candidate fit, the
 //! next planned step is proposed. How long a stage or a bake lasts, and where an operator must act, stands in the plan and is kept
 //! by the host; this policy never asks for less, so it does not need to remember anything.
+//!
+//! A fixed share (`progressive = false`) comes as a plan of one stage with `needs-operator`: the host stays there until an operator
+//! says `resume`, `promote` or `set-split`, whatever is proposed here.
 
 mod bindings;
 mod decision;

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod adaptive;
 mod answers;
 mod faults;
 mod figures;
