@@ -6,6 +6,7 @@
 //! What is deliberately not here: what the edge does with a command. That is what end-to-end tests are for.
 
 mod books;
+mod chance;
 mod decisions;
 mod rng;
 mod simulation;

@@ -1,25 +1,19 @@
 //! The one function that changes where a reload stands, and what each move does.
 
-use std::sync::Arc;
-
 use crate::agent::Agent;
-use crate::carry::After;
 use crate::endings::Aside;
 use crate::handover::HandOver;
 use crate::mint::Cx;
 use crate::moves::{Ended, Move};
-use crate::reload::{
-    ARMED, Asking, Back, By, Checks, Judge, Progress, Pushed, Reload, Return, Streak,
-};
+use crate::reload::{ARMED, Asking, Progress, Reload};
 use crate::versions::{Life, Record};
 use crate::{
-    Blame, Command, Content, ErrorKind, Evidence, Happened, HotReloadId, HotReloadStatus, Identity,
-    Moment, Outcome, PolicyMode, Restored, Settings, StateChoice, StateReport, Strategy, Traffic,
-    VersionNumber,
+    Command, ErrorKind, Evidence, Happened, HotReloadStatus, Identity, Outcome, StateReport,
+    Strategy, Traffic, VersionNumber,
 };
 
 /// Where a move leads.
-enum Next {
+pub(crate) enum Next {
     /// The reload stands here now.
     At(Progress),
     /// There is no reload any more.
@@ -309,129 +303,6 @@ impl Agent {
         Next::Over
     }
 
-    fn go_back(&mut self, cx: &mut Cx<'_>, target: VersionNumber, why: Back) -> Next {
-        let Some(reload) = self.reload.as_mut() else {
-            return Next::Same;
-        };
-        reload.judging = None;
-        reload.has_slot = false;
-        let id = reload.id;
-        let (bad, wait) = (reload.number, reload.settings.rollback.timeout);
-        let state = match self.carried(cx.now) {
-            None => self.as_it_was(cx.now, target),
-            carried => carried,
-        };
-        let automatic = state.is_some_and(|state| state.restored_from == Some(Restored::Live));
-        self.tail = automatic.then_some((id, bad));
-        self.carry = None;
-        self.onward = self.onward.filter(|(onward, _)| *onward != target);
-        if !self.versions.is_ready(target) {
-            self.versions.prepare(cx, target);
-        }
-        let until = cx.now.after(wait);
-        Next::At(Progress::Returning(Return {
-            target,
-            bad,
-            why,
-            until,
-            state,
-        }))
-    }
-
-    fn arrive(&mut self, cx: &mut Cx<'_>) -> Next {
-        let Some(reload) = self.reload.as_ref() else {
-            return Next::Same;
-        };
-        let Progress::Returning(back) = reload.progress.clone() else {
-            return Next::Same;
-        };
-        let (drain, cause) = (reload.drain(), Some(reload.id));
-        self.send(cx, Traffic::all_to(back.target), drain, cause);
-        if self.permanent == Some(back.bad) {
-            self.permanent = Some(back.target);
-            self.kept
-                .retain(|kept| *kept != back.target && *kept != back.bad);
-            self.warm = None;
-            self.recent.clear();
-        }
-        let blame = match back.why.by {
-            By::Verdict(blame) => Some(blame),
-            _ => None,
-        };
-        let (from, to, reason) = (back.bad, back.target, back.why.reason.clone());
-        self.last_error = Some(reason.clone());
-        cx.tell(
-            cause,
-            Happened::RolledBack {
-                from,
-                to,
-                reason: reason.clone(),
-                blame,
-            },
-        );
-        match back.why.by {
-            By::Verdict(Blame::Candidate | Blame::Unknown) | By::Operator => {
-                self.put_aside(cx, Aside::Quarantined, reason.clone());
-            }
-            By::Verdict(Blame::Environment) | By::Unproven => {
-                self.put_aside(cx, Aside::Blameless, reason.clone());
-            }
-            By::File => {}
-        }
-        let kind = match back.why.by {
-            By::Verdict(_) | By::Unproven => Some(ErrorKind::AutomaticRollback),
-            By::Operator | By::File => None,
-        };
-        self.finish(
-            cx,
-            HotReloadStatus::RolledBack,
-            Outcome::RolledBack,
-            Some((reason, kind)),
-        );
-        Next::Over
-    }
-
-    /// The permanent version serves again, with the state of whoever serves where there is any.
-    fn home(&mut self, cx: &mut Cx<'_>) -> Next {
-        let choice = StateChoice::Carry;
-        match self.permanent {
-            Some(target) if self.carry.is_none() && self.needs_state(target, choice) => {
-                self.take_share_back(cx);
-                self.begin_carry(cx, target, After::Home, choice);
-            }
-            _ => {
-                self.carry = None;
-                self.go_home(cx);
-            }
-        }
-        Next::Same
-    }
-
-    /// The permanent version serves again, and alone.
-    pub(crate) fn go_home(&mut self, cx: &mut Cx<'_>) {
-        let cause = self.reload.as_ref().map(|reload| reload.id);
-        let drain = self.drain_timeout();
-        if let Some(permanent) = self.permanent {
-            self.send(cx, Traffic::all_to(permanent), drain, cause);
-        }
-    }
-
-    fn stop(&mut self, cx: &mut Cx<'_>, drain: std::time::Duration) -> Next {
-        for old in self.route(cx, None, None) {
-            self.versions.drain(cx, old, drain, None);
-        }
-        if let Some(old) = self.permanent.take() {
-            self.kept.insert(0, old);
-        }
-        self.warm = None;
-        self.leaving = None;
-        self.onward = None;
-        self.refused = None;
-        self.recent.clear();
-        cx.tell(None, Happened::Stopped);
-        Next::Same
-    }
-
     /// What serves, or is quarantined, is nothing to go back to under an older number either.
     fn keep_none_of(&mut self, identity: &Identity) {
         let versions = &self.versions;
@@ -439,7 +310,7 @@ impl Agent {
         self.kept.retain(|kept| is(kept) != Some(*identity));
     }
 
-    fn put_aside(&mut self, cx: &mut Cx<'_>, aside: Aside, reason: String) {
+    pub(crate) fn put_aside(&mut self, cx: &mut Cx<'_>, aside: Aside, reason: String) {
         let Some(reload) = self.reload.as_ref() else {
             return;
         };
@@ -459,71 +330,5 @@ impl Agent {
             },
         };
         cx.tell(Some(id), told);
-    }
-}
-
-impl Reload {
-    pub(crate) fn new(
-        cx: &mut Cx<'_>,
-        id: HotReloadId,
-        number: VersionNumber,
-        content: Content,
-        settings: Arc<Settings>,
-    ) -> Self {
-        Self {
-            agent: cx.agent.clone(),
-            id,
-            number,
-            content,
-            stable: None,
-            seed: cx.seed(),
-            started: cx.now,
-            since: cx.now,
-            progress_at: cx.now,
-            progress: Progress::Pending {
-                pinned: Asking::Due,
-            },
-            has_slot: false,
-            has_pins: false,
-            told_waiting: false,
-            serves_already: false,
-            paused: false,
-            pushed: Pushed::No,
-            plan: None,
-            plan_faults: 0,
-            held: None,
-            wish: None,
-            strategy: Judge::new(PolicyMode::Enforce, settings.reload.policy_settings.clone()),
-            strategy_again_at: Moment::default(),
-            judges: std::collections::BTreeMap::new(),
-            judging: None,
-            moved_on: false,
-            monitoring: None,
-            round: None,
-            checks: Checks::default(),
-            streak: Streak::default(),
-            series: crate::series::Series::default(),
-            figures: crate::figures::Figures::default(),
-            baseline: None,
-            earlier: None,
-            has_figures: false,
-            evidence: Evidence::None,
-            lost: 0,
-            state: None,
-            settings,
-        }
-    }
-
-    /// The rollback policies that are asked in this reload.
-    fn take_policies(&mut self) {
-        if !self.is_judged() {
-            return;
-        }
-        for policy in &self.settings.rollback.policies {
-            if policy.mode != PolicyMode::Off {
-                let judge = Judge::new(policy.mode, policy.settings.clone());
-                self.judges.entry(policy.name.clone()).or_insert(judge);
-            }
-        }
     }
 }

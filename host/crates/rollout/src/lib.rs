@@ -13,10 +13,14 @@
 //! Where to look: an event becomes facts in `answers`, `ticks` and `orders`; `moves` says which move is due, without
 //! changing anything; `enter` carries a move out and is the only place that changes where a reload stands; `agent` calls
 //! it, and drops what nothing points to any more. `asks` sends questions, `show` makes views, `fleet` gives out slots.
+//! `stages` holds what comes between the first traffic and all of it, `bake` what follows; `handover` brings state to a
+//! candidate, `carry` brings it back; `traffic` is the one pointer that is stored.
 
 mod agent;
 mod answers;
 mod asks;
+mod back;
+mod bake;
 mod carry;
 mod command;
 mod endings;
@@ -25,6 +29,7 @@ mod error;
 mod event;
 mod figures;
 mod fleet;
+mod fresh;
 mod handover;
 mod judge;
 mod metrics;

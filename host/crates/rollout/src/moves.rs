@@ -5,21 +5,15 @@ use std::time::Duration;
 use crate::agent::{Agent, REMOVED, Wanted};
 use crate::carry::After;
 use crate::handover::Then;
-use crate::reload::{Asking, Back, By, Progress, Pushed, Reload, Wish};
+use crate::reload::{Asking, Back, By, Progress, Pushed, Reload};
 use crate::{
-    Blame, ErrorKind, Evidence, HotReloadStatus, Identity, Judgement, Moment, OnInconclusive,
-    OnUnproven, StateChoice, VersionNumber,
+    ErrorKind, Evidence, HotReloadStatus, Identity, Moment, OnInconclusive, StateChoice,
+    VersionNumber,
 };
 
 /// How many versions of one agent are live at most before a newer one waits for older ones to end: room for those that
 /// serve, listen and come in, and for a few whose last calls are long.
 pub(crate) const MAX_GENERATIONS: usize = 8;
-
-/// The built-in guard goes back after so many calls that all failed.
-const GUARD_CALLS: u64 = 10;
-
-/// The name of the policy with which nothing but an operator goes back.
-const MANUAL: &str = "manual";
 
 /// One step in the life of a reload.
 #[derive(Debug, Clone, PartialEq)]
@@ -155,8 +149,10 @@ impl Agent {
                     Progress::Splitting(_) | Progress::Listening(_) => {
                         self.decide_on_trial(now, reload)
                     }
-                    Progress::Baking => decide_baking(now, reload),
-                    Progress::Unproven { until } => self.decide_unproven(now, reload, *until),
+                    Progress::Baking => crate::bake::decide_baking(now, reload),
+                    Progress::Unproven { until } => {
+                        crate::bake::decide_unproven(now, reload, *until)
+                    }
                     Progress::Settled(_) | Progress::Returning(_) | Progress::HandingOver(_) => {
                         None
                     }
@@ -257,28 +253,6 @@ impl Agent {
         (late && !hold).then(|| no_progress(reload))
     }
 
-    fn decide_unproven(&self, now: Moment, reload: &Reload, until: Moment) -> Option<Move> {
-        if guard_fires(reload) {
-            return Some(go_back_by_guard(reload));
-        }
-        let proven = reload
-            .round
-            .as_ref()
-            .is_some_and(|round| round.judgement.fit());
-        if proven {
-            let reason = "enough evidence came in".to_owned();
-            return Some(Move::Disarm {
-                evidence: Some(Evidence::Sufficient),
-                reason,
-            });
-        }
-        let reason = "it was watched for as long as unproven versions are".to_owned();
-        (until <= now).then_some(Move::Disarm {
-            evidence: None,
-            reason,
-        })
-    }
-
     fn decide_starting(&self, now: Moment, reload: &Reload, planned: &Asking) -> Option<Move> {
         if let Some(error) = reload.hopeless() {
             return Some(Move::Fail {
@@ -336,76 +310,6 @@ fn no_progress(reload: &Reload) -> Move {
     Move::Cancel {
         why: Ended::Deadline,
         reason,
-    }
-}
-
-fn decide_baking(now: Moment, reload: &Reload) -> Option<Move> {
-    if !reload.is_judged() {
-        return Some(Move::Complete(Evidence::None));
-    }
-    if guard_fires(reload) {
-        return Some(go_back_by_guard(reload));
-    }
-    if reload.paused || reload.held.is_some() {
-        return None;
-    }
-    if reload.pushed == Pushed::Through {
-        return Some(Move::Complete(Evidence::Operator));
-    }
-    if reload.wish == Some(Wish::Promote) {
-        return Some(Move::Complete(Evidence::Sufficient));
-    }
-    let over = reload.bake_end() <= now;
-    if reload.enforcing().next().is_none() {
-        return over.then_some(Move::Complete(Evidence::None));
-    }
-    let unproven = reload.settings.reload.on_unproven;
-    // Without a bake nothing can come in before its end: the version is watched on.
-    if reload.bake_end() == reload.since && unproven == OnUnproven::Keep {
-        return Some(Move::Complete(Evidence::Insufficient));
-    }
-    let round = reload
-        .round
-        .as_ref()
-        .filter(|round| round.at >= reload.bake_end())?;
-    if round.strategy_faulty {
-        return None;
-    }
-    match (&round.judgement, unproven) {
-        (Judgement::Proceed, _) => Some(Move::Complete(Evidence::Sufficient)),
-        (Judgement::Undecided, OnUnproven::Keep) => Some(Move::Complete(Evidence::Insufficient)),
-        (Judgement::Undecided, OnUnproven::Abort) => reload.stable.map(|target| {
-            let reason = "not enough evidence at the end of the bake".to_owned();
-            Move::GoBack {
-                target,
-                why: Back {
-                    by: By::Unproven,
-                    reason,
-                },
-            }
-        }),
-        _ => None,
-    }
-}
-
-/// Whether the candidate fails every call while those who should judge it cannot.
-fn guard_fires(reload: &Reload) -> bool {
-    let manual = reload.judges.keys().any(|name| name == MANUAL);
-    reload.is_judged() && !manual && reload.at_fault() && reload.streak.failed >= GUARD_CALLS
-}
-
-fn go_back_by_guard(reload: &Reload) -> Move {
-    let failed = reload.streak.failed;
-    let reason = format!(
-        "built-in guard: the last {failed} calls all failed (limit {GUARD_CALLS}) while a policy was at fault"
-    );
-    let target = reload.stable.unwrap_or(reload.number);
-    Move::GoBack {
-        target,
-        why: Back {
-            by: By::Verdict(Blame::Unknown),
-            reason,
-        },
     }
 }
 

@@ -178,7 +178,7 @@ pub struct RollbackAnswer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Stage {
-    /// Per cent of traffic for the candidate, 1 to 100.
+    /// Per cent of traffic for the candidate, 1 to 99.
     pub split: u8,
     /// How long the stage lasts at least.
     pub at_least: Duration,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use caxton_rollout::{
-    Blame, ErrorKind, FaultKind, HotReloadStatus, OnInconclusive, Order, OrderError,
+    Blame, ErrorKind, Event, FaultKind, HotReloadStatus, OnInconclusive, Order, OrderError,
     Stage as Planned, StateChoice, Step, Strategy, Verdict,
 };
 use expect_test::expect;
@@ -363,4 +363,33 @@ fn impossible_plans_are_refused_with_what_to_do() {
         assert_eq!(kinds(&stage), ["waiting-for-policy"]);
         assert_eq!(stage.view().serving, Some(number(1)));
     }
+}
+
+#[test]
+fn a_step_that_was_meant_for_a_stage_does_not_end_the_bake() {
+    let mut stage = splitting(vec![stage_of(10, 60, 0, false)]);
+    stage.settings.reload.bake = Duration::from_secs(300);
+    stage.answers.step = Step::Promote;
+    stage.answers.verdict = Ok(Verdict::Undecided);
+    stage.drop_file(2);
+    let (agent, now) = (stage.agent.clone(), stage.world.now);
+    let measured = Event::Measured {
+        agent: agent.clone(),
+        start: now,
+        end: now.after(Duration::from_secs(1)),
+        versions: Vec::new(),
+    };
+    stage.world.now = now.after(Duration::from_secs(1));
+    stage.world.tell(measured).unwrap();
+    let promote = Order::Promote { now: false };
+    assert_eq!(stage.world.order(&agent, promote), Ok(Ok(())));
+    stage.answers.verdict = Ok(Verdict::Proceed);
+    // The policies answer only now what they were asked when there was a stage.
+    stage.answer_all();
+    assert_eq!(
+        stage.view().reload.unwrap().status,
+        HotReloadStatus::InProgress
+    );
+    stage.pass(1);
+    assert_eq!(last_status(&stage), HotReloadStatus::Completed);
 }

@@ -63,7 +63,7 @@ pub(crate) fn content(component: u8, has_health: bool) -> Content {
     }
 }
 
-fn measure(number: VersionNumber, requests: u64, failures: u64) -> Measure {
+pub(crate) fn measure(number: VersionNumber, requests: u64, failures: u64) -> Measure {
     let arm = Arm {
         requests,
         failures,
@@ -208,9 +208,10 @@ impl Stage {
                 mismatches: 1,
                 skipped: 0,
             };
+            // Copies that somebody counts as requests are none all the same.
             versions.push(Measure {
                 mirrored: Some(mirrored),
-                ..measure(listener, 0, 0)
+                ..measure(listener, 7, 0)
             });
         }
         let agent = self.agent.clone();

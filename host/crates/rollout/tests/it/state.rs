@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use caxton_rollout::{
-    Blame, ErrorKind, HandOverError, HandOverStep, HotReloadResult, HotReloadStatus, Order,
-    OrderError, Restored, StateChoice, StateFrom, Step, Strategy, Verdict,
+    Blame, ErrorKind, Event, HandOverError, HandOverStep, HotReloadResult, HotReloadStatus, Moment,
+    Order, OrderError, Restored, StateChoice, StateFrom, Step, Strategy, Verdict,
 };
 use expect_test::expect;
 
@@ -621,4 +621,21 @@ fn a_version_that_no_reload_is_about_gives_its_state_back() {
         3     forget the content 02
     "#]],
     );
+}
+
+#[test]
+fn calls_that_are_counted_after_the_way_back_are_told_later() {
+    let mut stage = baking();
+    stage.answers.verdict = Ok(Verdict::Rollback(Blame::Candidate));
+    stage.pass(1);
+    let (agent, end) = (stage.agent.clone(), stage.world.now);
+    let start = Moment(end.0 - 1_000);
+    let late = crate::stage::measure(number(2), 3, 0);
+    stage.tell(Event::Measured {
+        agent,
+        start,
+        end,
+        versions: vec![late],
+    });
+    assert_eq!(newest(&stage).state.unwrap().calls_since, Some(43));
 }

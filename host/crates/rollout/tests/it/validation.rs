@@ -1,9 +1,14 @@
 //! The validation table: every row, and the order of the rows.
 
+use std::time::Duration;
+
 use caxton_rollout::{
-    AgentName, Digest, ErrorKind, HotReloadRequest, MAX_COMPONENT_BYTES, Strategy, ValidationError,
+    AgentName, Digest, ErrorKind, HealthOutcome, HotReloadRequest, HotReloadStatus,
+    MAX_COMPONENT_BYTES, Order, StateChoice, Strategy, ValidationError, VersionNumber,
 };
 use expect_test::expect;
+
+use crate::stage::Stage;
 
 fn good(strategy: Strategy) -> HotReloadRequest {
     let digest = |byte| Digest::new([byte; 32]);
@@ -156,4 +161,46 @@ fn kinds_of_errors_are_those_of_the_domain() {
             "timeout",
         ]
     );
+}
+
+#[test]
+fn what_ends_badly_says_what_kind_of_thing_it_was() {
+    let newest = |stage: &Stage| {
+        let history = stage.world.fleet.history(&stage.agent).unwrap();
+        (history[0].status, history[0].error_kind)
+    };
+    let mut stage = Stage::serving();
+    stage.answers.prepare = Err("it traps in its start");
+    stage.drop_file(2);
+    let kind = Some(ErrorKind::ValidationFailed);
+    assert_eq!(newest(&stage), (HotReloadStatus::Failed, kind));
+
+    let mut stage = Stage::serving();
+    stage.has_health = true;
+    stage.answers.health = HealthOutcome::Busy;
+    stage.drop_file(2);
+    stage.sleep(3_700);
+    let kind = Some(ErrorKind::Timeout);
+    assert_eq!(newest(&stage), (HotReloadStatus::Cancelled, kind));
+
+    let mut stage = Stage::serving();
+    stage.settings.reload.bake = Duration::from_secs(1);
+    stage.drop_file(2);
+    stage.pass(2);
+    stage.sleep(2_000);
+    stage.answers.prepare = Err("the disk is gone");
+    let state = StateChoice::Carry;
+    let order = Order::Rollback { to: None, state };
+    stage.order(order).unwrap();
+    let kind = Some(ErrorKind::RollbackFailed);
+    assert_eq!(newest(&stage), (HotReloadStatus::Failed, kind));
+
+    stage.answers.prepare = Ok(());
+    stage.order(order).unwrap();
+    assert_eq!(newest(&stage), (HotReloadStatus::RolledBack, None));
+    let kind = |order| stage.clone().order(order).unwrap_err().kind();
+    assert_eq!(kind(Order::Pause), ErrorKind::ValidationFailed);
+    let to = VersionNumber::new(99);
+    let unknown = Order::Rollback { to, state };
+    assert_eq!(kind(unknown), ErrorKind::VersionNotFound);
 }
