@@ -11,6 +11,11 @@ fn main() -> ExitCode {
         Guest::at("tests/guests/tool").named("tool"),
         Guest::at("tests/guests/unhealthy").named("unhealthy"),
         Guest::at("tests/guests/stateful").named("stateful"),
+        Guest::at("tests/guests/stateful")
+            .named("stateful-2")
+            .feature("second-format"),
+        Guest::at("tests/guests/stateful-web").named("stateful-web"),
+        Guest::at("tests/guests/reaching").named("reaching"),
         Guest::at("tests/guests/policy-faulty").named("policy-faulty"),
         Guest::at("tests/guests/strategy-faulty").named("strategy-faulty"),
         Guest::at("policies/standard"),

@@ -1,6 +1,6 @@
 //! A guest that misbehaves costs its own request only, and other agents' answers arrive meanwhile.
 
-use crate::{answer, counted, get, version};
+use crate::{answer, counted, get, soon, version};
 use caxton_runtime::CallError;
 use caxton_test_artifacts::WEB;
 use std::time::Duration;
@@ -20,6 +20,12 @@ async fn loops_and_waits_let_others_answer() {
             tokio::spawn(async move { get(&bad, path).await })
         })
         .collect();
+    soon(async {
+        while bad.in_flight() < 4 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     for _ in 0..3 {
         assert_eq!(answer(&good, "/").await.0, 200);
     }

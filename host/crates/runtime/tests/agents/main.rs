@@ -7,10 +7,13 @@
 )]
 
 mod bodies;
+mod grants;
 mod handler;
 mod inspecting;
 mod isolation;
 mod lifecycle;
+mod single;
+mod state;
 mod web;
 
 use bytes::Bytes;
