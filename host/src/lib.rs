@@ -16,6 +16,7 @@ pub mod config;
 pub mod controller;
 mod demo;
 pub mod events;
+pub mod gate;
 pub mod gateway;
 pub mod handle;
 pub mod host;

@@ -11,7 +11,7 @@ use caxton_runtime::{AgentSpec, Version};
 use tokio::task::AbortHandle;
 
 use crate::config::{AgentConfig, RouteConfig};
-use crate::routes::{AgentRoute, Target};
+use crate::routes::{AgentRoute, Served, Serving, Target};
 
 /// What a version can be made of.
 pub(super) struct Material {
@@ -114,10 +114,10 @@ impl Agent {
         let route = &live.material.config.route;
         AgentRoute {
             name: name.clone(),
-            target: Target::Serving {
+            target: Target::Serving(Serving::all_to(Served::new(
                 number,
-                version: Arc::clone(&live.version),
-            },
+                Arc::clone(&live.version),
+            ))),
             host: route.host.clone(),
             path: route.path.clone(),
         }
