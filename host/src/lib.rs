@@ -16,7 +16,7 @@ pub mod config;
 pub mod controller;
 mod demo;
 pub mod events;
-mod gate;
+pub mod gate;
 pub mod gateway;
 pub mod handle;
 pub mod host;

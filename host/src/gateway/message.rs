@@ -20,7 +20,6 @@ use tokio::time::{Instant, timeout_at};
 use super::refused::Refused;
 use super::reply::{ReplyBody, VERSION};
 use super::settings::BODY_TIME;
-use crate::routes::Route;
 
 /// Headers that one reply may have. Clients refuse more than 100 to 256.
 const REPLY_HEADERS: usize = 100;
@@ -85,7 +84,11 @@ pub(crate) fn of_request(headers: &HeaderMap, body: Bytes) -> Message {
 }
 
 /// The reply that a message is.
-pub(crate) fn into_reply(message: Message, route: &Route) -> Result<Response<ReplyBody>, Refused> {
+pub(crate) fn into_reply(
+    message: Message,
+    agent: &str,
+    version: Option<&HeaderValue>,
+) -> Result<Response<ReplyBody>, Refused> {
     let Message {
         content_type,
         body,
@@ -108,7 +111,11 @@ pub(crate) fn into_reply(message: Message, route: &Route) -> Result<Response<Rep
                 headers.append(name, value);
             }
             _ => {
-                tracing::debug!(agent = %route.name, name, "a reply's metadata entry cannot be a header: left out")
+                tracing::debug!(
+                    agent,
+                    name,
+                    "a reply's metadata entry cannot be a header: left out"
+                )
             }
         }
     }
@@ -120,7 +127,7 @@ pub(crate) fn into_reply(message: Message, route: &Route) -> Result<Response<Rep
         let value = value.map_err(|_| Refused::BadReply("its content type is no header value"))?;
         headers.insert(CONTENT_TYPE, value);
     }
-    if let Some(version) = &route.version_header {
+    if let Some(version) = version {
         headers.insert(VERSION, version.clone());
     }
     Ok(reply)
@@ -153,14 +160,9 @@ fn is_ours(name: &HeaderName) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::routes::Target;
 
-    fn route() -> Route {
-        Route {
-            name: "tool".parse().unwrap(),
-            target: Target::Unavailable { why: String::new() },
-            version_header: Some(HeaderValue::from(7)),
-        }
+    fn reply(message: Message) -> Result<Response<ReplyBody>, Refused> {
+        into_reply(message, "tool", Some(&HeaderValue::from(7)))
     }
 
     fn message(metadata: &[(&str, &str)]) -> Message {
@@ -213,22 +215,19 @@ mod tests {
 
     #[test]
     fn metadata_becomes_headers_where_that_is_legal() {
-        let reply = into_reply(
-            message(&[
-                ("x-one", "1"),
-                ("X-One", "2"),
-                ("transfer-encoding", "chunked"),
-                ("content-length", "99"),
-                ("connection", "close"),
-                ("keep-alive", "1"),
-                ("x-caxton-version", "99"),
-                ("x-caxton-error", "forged"),
-                ("not a name", "x"),
-                ("x-split", "a\r\nx-smuggled: 1"),
-                ("", "x"),
-            ]),
-            &route(),
-        )
+        let reply = reply(message(&[
+            ("x-one", "1"),
+            ("X-One", "2"),
+            ("transfer-encoding", "chunked"),
+            ("content-length", "99"),
+            ("connection", "close"),
+            ("keep-alive", "1"),
+            ("x-caxton-version", "99"),
+            ("x-caxton-error", "forged"),
+            ("not a name", "x"),
+            ("x-split", "a\r\nx-smuggled: 1"),
+            ("", "x"),
+        ]))
         .unwrap();
         let mut lines: Vec<String> = reply
             .headers()
@@ -250,11 +249,11 @@ mod tests {
     #[test]
     fn metadata_has_bounds() {
         let many = vec![("x", "y"); REPLY_HEADERS + 1];
-        assert!(into_reply(message(&many), &route()).is_err());
+        assert!(reply(message(&many)).is_err());
         let long = "v".repeat(REPLY_HEADER_BYTES);
-        assert!(into_reply(message(&[("x", &long)]), &route()).is_err());
+        assert!(reply(message(&[("x", &long)])).is_err());
         let mut wrong_type = message(&[]);
         wrong_type.content_type = Some("a\nb".to_owned());
-        assert!(into_reply(wrong_type, &route()).is_err());
+        assert!(reply(wrong_type).is_err());
     }
 }

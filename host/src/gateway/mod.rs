@@ -1,22 +1,27 @@
 //! HTTP for callers: takes a request to its agent and brings back the reply.
 //!
 //! Data flow: a [`Socket`](socket) under hyper's HTTP/1.1 → [`target`] checks host and path → the routing table says
-//! which version → [`forwarded`] says who called → the runtime → [`reply`], or [`refused`] when the host answers
-//! itself. Handler agents get their request as a [`message`].
+//! which agent → [`forwarded`] says who called → [`admission`] gets a place at one of the agent's versions, or waits for
+//! it → the runtime → [`reply`], or [`refused`] when the host answers itself. Handler agents get their request as a
+//! [`message`]; a version that listens gets a copy ([`mirror`]).
 //!
 //! It deliberately does not retry, cache, compress, follow upgrades or speak HTTP/2 and TLS: a proxy in front does that.
 //! A request that hyper cannot read at all (malformed, a head beyond twice the limit, more than 100 headers, a target
 //! beyond 64 KiB) gets hyper's own 400, 431 or 414, without a body.
 //!
 //! What must hold:
-//! - no lock that the controller can hold is taken for a request: the table is loaded, read and let go;
+//! - no lock that the controller can hold while it works is taken for a request: the table is loaded, read and let go,
+//!   and the lock of a [`Gate`](crate::gate::Gate) is held by either side for a push or a pop;
 //! - a status code is a promise until the head is sent; after that, an answer that is not whole ends in a broken
 //!   connection;
-//! - a caller that goes away takes its call with it: nothing of a request lives in a task of its own.
+//! - a caller that goes away takes its call with it: nothing of a request lives in a task of its own, but its copy.
 
+mod admission;
 mod connection;
 mod forwarded;
 mod message;
+mod mirror;
+mod reached;
 mod refused;
 mod reply;
 mod service;
@@ -36,8 +41,8 @@ use tokio::time::{sleep, timeout};
 use self::connection::Ending;
 use self::settings::ACCEPT_PAUSE;
 pub use self::settings::{
-    BODY_TIME, BUFFER_BYTES, DRAIN_TIMEOUT, GatewaySettings, HEAD_BYTES, HEAD_TIMEOUT, LINGER,
-    MAX_CONNECTIONS, RETRY_LATER, RETRY_SOON, WRITE_STALL,
+    BODY_TIME, BUFFER_BYTES, COPIED_BODY, DRAIN_TIMEOUT, GATE_PAUSE, GatewaySettings, HEAD_BYTES,
+    HEAD_TIMEOUT, LINGER, MAX_CONNECTIONS, RETRY_LATER, RETRY_SOON, WRITE_STALL,
 };
 pub use self::shutdown::Shutdown;
 use self::shutdown::Stage;
@@ -47,6 +52,7 @@ use crate::routes::RoutingTable;
 struct Shared {
     routes: Arc<ArcSwap<RoutingTable>>,
     settings: GatewaySettings,
+    copies: mirror::Tasks,
 }
 
 /// What a gateway did, told when it has ended.
@@ -71,8 +77,8 @@ impl Served {
 /// Accepts connections and answers their requests by the table that `routes` holds at the moment, until `shutdown`.
 ///
 /// After [`Shutdown::stop`] the listener is closed, idle connections are closed, and requests that run are waited for
-/// up to `drain_timeout`; after that, or after [`Shutdown::force`], they are cut. When this returns, every connection has
-/// ended.
+/// up to `drain_timeout`; after that, or after [`Shutdown::force`], they are cut. When this returns, every connection and
+/// every copy has ended.
 pub async fn serve(
     listener: TcpListener,
     routes: Arc<ArcSwap<RoutingTable>>,
@@ -82,7 +88,12 @@ pub async fn serve(
     let drain_timeout = settings.drain_timeout;
     let protocol = connection::protocol(&settings);
     let slots = Arc::new(Semaphore::new(settings.max_connections));
-    let shared = Arc::new(Shared { routes, settings });
+    let copies = mirror::Tasks::default();
+    let shared = Arc::new(Shared {
+        routes,
+        settings,
+        copies: copies.clone(),
+    });
     let mut tasks = JoinSet::new();
     let mut served = Served::default();
 
@@ -118,6 +129,7 @@ pub async fn serve(
             served.count(ended);
         }
     }
+    copies.end().await;
     served
 }
 

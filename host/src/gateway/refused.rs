@@ -10,9 +10,10 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
+use super::reached::Reached;
 use super::reply::{ReplyBody, VERSION};
 use super::settings::{RETRY_LATER, RETRY_SOON};
-use crate::routes::Route;
+use crate::gate::{GateError, MAX_WAITING};
 
 /// The header that tells the host's errors from an agent's.
 pub(crate) const ERROR: HeaderName = HeaderName::from_static("x-caxton-error");
@@ -33,6 +34,7 @@ pub(crate) enum Refused {
     BodyBroken,
     BadReply(&'static str),
     Replaced,
+    Gate(GateError),
     Call(CallError),
 }
 
@@ -51,7 +53,9 @@ impl Refused {
             Self::BadHost(_) | Self::BadPath(_) | Self::BodyBroken => StatusCode::BAD_REQUEST,
             Self::HeadTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
-            Self::Unavailable { .. } | Self::Replaced => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable { .. } | Self::Replaced | Self::Gate(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::HandlerWantsPost => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -75,6 +79,8 @@ impl Refused {
             Self::BodyBroken => "broken-body",
             Self::BadReply(_) => "bad-reply",
             Self::Replaced => CallError::Cut.code(),
+            Self::Gate(GateError::Full) => "gate-full",
+            Self::Gate(GateError::Timeout) => "gate-timeout",
             Self::Call(error) => error.code(),
         }
     }
@@ -107,6 +113,13 @@ impl Refused {
                 "Agent {agent} gave a reply that cannot be sent: {why}. `caxton logs {agent}` may say more."
             ),
             Self::Replaced => format!("Agent {agent} was replaced while the request was on its way. Send it again."),
+            Self::Gate(GateError::Full) => format!(
+                "Agent {agent} is being replaced, and {MAX_WAITING} requests wait for that already. Try again."
+            ),
+            Self::Gate(GateError::Timeout) => format!(
+                "Agent {agent} is being replaced, and that takes longer than requests wait. Try again, or raise \
+                 reload.gate_timeout in {agent}.toml."
+            ),
             Self::Call(error) => call_message(error, agent),
         }
     }
@@ -125,8 +138,8 @@ impl Refused {
     }
 
     /// The reply that says so, in the name of the agent that was reached, if one was.
-    pub(crate) fn reply(&self, route: Option<&Route>) -> Response<ReplyBody> {
-        let name = route.map(|route| route.name.as_ref());
+    pub(crate) fn reply(&self, reached: Option<&Reached>) -> Response<ReplyBody> {
+        let name = reached.map(Reached::agent);
         let told = Told {
             error: self.code(),
             agent: name,
@@ -146,8 +159,8 @@ impl Refused {
         if matches!(self, Self::HandlerWantsPost) {
             headers.insert(ALLOW, HeaderValue::from_static("POST"));
         }
-        if let Some(version) = route.and_then(|route| route.version_header.clone()) {
-            headers.insert(VERSION, version);
+        if let Some(version) = reached.and_then(Reached::version_header) {
+            headers.insert(VERSION, version.clone());
         }
         reply
     }
@@ -173,7 +186,7 @@ fn call_message(error: &CallError, agent: &str) -> String {
             format!("Agent {agent} was replaced while it worked on this request. Send it again.")
         }
         CallError::Closed => {
-            format!("Agent {agent} is about to hand its state on. Send the request again.")
+            format!("Agent {agent} was replaced while the request was on its way. Send it again.")
         }
         CallError::Busy(_) => format!(
             "Agent {agent} has as many requests as it may have at once. Try again, or raise limits.concurrency."

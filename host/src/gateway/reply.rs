@@ -9,6 +9,7 @@ use http::header::{CONNECTION, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderName, HeaderValue, Response};
 use http_body::{Body, Frame, SizeHint};
 
+use super::mirror::{Watch, Witness};
 use super::refused::{ERROR, Refused};
 
 /// The header that tells which version answered.
@@ -22,6 +23,8 @@ pub(crate) enum ReplyBody {
         body: AgentBody,
         /// Why it broke off, held back for one turn: on an error hyper drops what it has not sent yet, the head too.
         broken: Option<BodyError>,
+        /// Sees it pass by, where a copy's answer will be compared with it.
+        watch: Option<Box<Watch>>,
     },
     /// At hand.
     Whole(Option<Bytes>),
@@ -42,14 +45,18 @@ impl Body for ReplyBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
-            Self::Agent { body, broken } => poll_agent(body, broken, cx),
+            Self::Agent {
+                body,
+                broken,
+                watch,
+            } => poll_agent(body, broken, watch.as_deref_mut(), cx),
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Agent { body, broken } => broken.is_none() && body.is_end_stream(),
+            Self::Agent { body, broken, .. } => broken.is_none() && body.is_end_stream(),
             Self::Whole(bytes) => bytes.is_none(),
         }
     }
@@ -68,12 +75,16 @@ impl Body for ReplyBody {
 fn poll_agent(
     body: &mut AgentBody,
     broken: &mut Option<BodyError>,
+    watch: Option<&mut Watch>,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
     if let Some(error) = broken.take() {
         return Poll::Ready(Some(Err(error)));
     }
     let polled = Pin::new(body).poll_frame(cx);
+    if let (Some(watch), Poll::Ready(item)) = (watch, &polled) {
+        watch.saw(item.as_ref());
+    }
     if let Poll::Ready(Some(Err(error))) = polled {
         *broken = Some(error);
         cx.waker().wake_by_ref();
@@ -87,11 +98,17 @@ fn poll_agent(
 pub(crate) fn of_agent(
     reply: Response<AgentBody>,
     version: Option<&HeaderValue>,
+    witness: Option<Witness>,
 ) -> Result<Response<ReplyBody>, Refused> {
     let (mut parts, body) = reply.into_parts();
     if parts.status.is_informational() {
+        if let Some(witness) = witness {
+            witness.unusable();
+        }
         return Err(Refused::BadReply("its status is an interim one"));
     }
+    let expected = body.size_hint().exact();
+    let watch = witness.map(|witness| Box::new(witness.watch(&parts, expected)));
     // How the connection frames replies is the gateway's matter.
     parts.headers.remove(CONNECTION);
     parts.headers.remove(TRANSFER_ENCODING);
@@ -103,6 +120,10 @@ pub(crate) fn of_agent(
     let broken = None;
     Ok(Response::from_parts(
         parts,
-        ReplyBody::Agent { body, broken },
+        ReplyBody::Agent {
+            body,
+            broken,
+            watch,
+        },
     ))
 }

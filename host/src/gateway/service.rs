@@ -1,21 +1,25 @@
 //! One request, from its head to the head of its reply.
 
-use std::sync::Arc;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Instant;
 
-use caxton_runtime::{CallError, CallInfo, Contract, Version};
+use bytes::Bytes;
+use caxton_runtime::{AgentBody, CallError, Contract, Version};
 use http::header::UPGRADE;
-use http::{HeaderMap, HeaderName, Method, Request, Response};
+use http::{HeaderName, Method, Request, Response};
 use hyper::body::{Body, Incoming};
 
+use super::admission::{Admitted, admit};
 use super::connection::Connection;
+use super::mirror::{self, Copied, MIRRORED, Teed, Witness};
+use super::reached::Reached;
 use super::refused::Refused;
 use super::reply::ReplyBody;
 use super::{forwarded, message, reply, target};
-use crate::routes::{Found, Route, Target};
-
-/// The header by which callers say what belongs together.
-const KEY: HeaderName = HeaderName::from_static("x-caxton-key");
+use crate::gate::Turn;
+use crate::routes::Found;
 
 /// Answers the request: with what its agent says, or with why nobody does.
 pub(crate) async fn answer(
@@ -32,15 +36,15 @@ pub(crate) async fn answer(
             return reply;
         }
     };
-    let mut route = Arc::clone(&found.route);
-    match forward(connection, request, found, &mut route).await {
+    let mut reached = Reached::new(found.route.clone());
+    match forward(connection, request, found, &mut reached).await {
         Ok(reply) => {
-            line.end(Some(&route), &reply, None);
+            line.end(Some(&reached), &reply, None);
             reply
         }
         Err(refused) => {
-            let reply = refused.reply(Some(&route));
-            line.end(Some(&route), &reply, Some(&refused));
+            let reply = refused.reply(Some(&reached));
+            line.end(Some(&reached), &reply, Some(&refused));
             reply
         }
     }
@@ -70,56 +74,77 @@ fn head_bytes(request: &Request<Incoming>) -> usize {
     line + request.headers().iter().map(field).sum::<usize>()
 }
 
-fn serving(route: &Route) -> Result<&Arc<Version>, Refused> {
-    match &route.target {
-        Target::Serving { version, .. } => Ok(version),
-        Target::Unavailable { why } => Err(Refused::Unavailable { why: why.clone() }),
-    }
-}
-
-/// `answering` becomes the route that the request goes to in the end: who answers or fails is named by it.
 async fn forward(
     connection: &Connection,
     mut request: Request<Incoming>,
     found: Found,
-    answering: &mut Arc<Route>,
+    reached: &mut Reached,
 ) -> Result<Response<ReplyBody>, Refused> {
-    let Found {
-        route,
-        prefix,
-        prefix_header,
-    } = found;
-    let version = serving(&route)?;
-    target::enter(&mut request, prefix)?;
+    target::enter(&mut request, found.prefix)?;
     let trust = connection.shared.settings.trust_forwarded;
     forwarded::tell(
         request.headers_mut(),
         &connection.caller,
-        prefix_header,
+        found.prefix_header,
         trust,
     );
-    let info = CallInfo {
-        affinity: affinity(request.headers()),
-        ..CallInfo::default()
-    };
-    match version.inspection().contract {
-        Contract::Http => {
-            let admission = version.admit(info).map_err(Refused::Call)?;
-            let answered = version.http(request, admission).await;
-            let answered = answered.map_err(Refused::Call)?;
-            reply::of_agent(answered, route.version_header.as_ref())
-        }
-        Contract::Handler => handle(connection, request, answering, version, info).await,
+    request.headers_mut().remove(MIRRORED);
+    reached.choose(request.headers())?;
+    match reached.version()?.inspection().contract {
+        Contract::Http => http(connection, request, reached).await,
+        Contract::Handler => handle(connection, request, reached).await,
     }
+}
+
+/// Hands an HTTP agent the request, whose body streams behind it.
+async fn http(
+    connection: &Connection,
+    request: Request<Incoming>,
+    reached: &mut Reached,
+) -> Result<Response<ReplyBody>, Refused> {
+    let routes = &connection.shared.routes;
+    let admitted = admit(routes, reached, request.headers()).await?;
+    let mirrored = admitted.listener.as_ref().and_then(|listener| {
+        mirror::begin(&connection.shared.copies, listener, &request, admitted.info)
+    });
+    let version = reached.version()?;
+    let (answered, witness) = match mirrored {
+        None => (call(version, admitted, request).await, None),
+        Some((copy, witness)) if request.body().is_end_stream() => {
+            copy.send(Copied::empty());
+            (call(version, admitted, request).await, Some(witness))
+        }
+        Some((copy, witness)) => {
+            let request = request.map(|body| Teed::new(body, copy));
+            (call(version, admitted, request).await, Some(witness))
+        }
+    };
+    match answered {
+        Ok(answered) => reply::of_agent(answered, reached.version_header(), witness),
+        Err(error) => Err(failed(error, witness)),
+    }
+}
+
+async fn call<B>(
+    version: &Version,
+    admitted: Admitted,
+    request: Request<B>,
+) -> Result<Response<AgentBody>, CallError>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: std::fmt::Display,
+{
+    let Admitted {
+        admission, turn, ..
+    } = admitted;
+    in_turn(turn, version.http(request, admission)).await
 }
 
 /// Hands a handler agent its message, once it is whole.
 async fn handle(
     connection: &Connection,
     request: Request<Incoming>,
-    route: &mut Arc<Route>,
-    version: &Version,
-    info: CallInfo,
+    reached: &mut Reached,
 ) -> Result<Response<ReplyBody>, Refused> {
     if request.uri().path() != "/" {
         return Err(Refused::HandlerHasNoPaths);
@@ -128,7 +153,7 @@ async fn handle(
         return Err(Refused::HandlerWantsPost);
     }
     let (head, body) = request.into_parts();
-    let limits = version.limits();
+    let limits = reached.version()?.limits();
     let limit = limits.request_body;
     if body.size_hint().lower() > limit {
         return Err(Refused::BodyTooLarge { limit });
@@ -136,24 +161,51 @@ async fn handle(
     let body = message::collect(body, limit, limits.idle_timeout).await?;
     let message = message::of_request(&head.headers, body);
     // While the body came in, another version may have taken over: the message goes to the one that serves now.
-    let now = connection.shared.routes.load().agent(&route.name);
-    *route = now.ok_or(Refused::Replaced)?;
-    let version = serving(route)?;
-    let admission = version.admit(info).map_err(Refused::Call)?;
-    let answered = version.handle(message, admission).await;
-    let answered = answered.map_err(|error| match error {
-        CallError::WrongContract => Refused::Replaced,
-        error => Refused::Call(error),
-    })?;
-    message::into_reply(answered, route)
+    let routes = &connection.shared.routes;
+    reached.look_anew(&routes.load())?;
+    let Admitted {
+        info,
+        admission,
+        turn,
+        listener,
+    } = admit(routes, reached, &head.headers).await?;
+    let witness = listener.and_then(|listener| {
+        mirror::begin_message(&connection.shared.copies, &listener, &message, info)
+    });
+    let answered = in_turn(turn, reached.version()?.handle(message, admission)).await;
+    match answered {
+        Ok(answered) => {
+            if let Some(witness) = witness {
+                witness.replied(&answered);
+            }
+            message::into_reply(answered, reached.agent(), reached.version_header())
+        }
+        Err(error) => Err(failed(error, witness)),
+    }
 }
 
-/// What stands for a caller's key: 64 bits of FNV-1a, the same in every process and every version of the host.
-fn affinity(headers: &HeaderMap) -> Option<u64> {
-    let key = headers.get(KEY).filter(|key| !key.is_empty())?;
-    let start = 0xcbf2_9ce4_8422_2325;
-    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    Some(key.as_bytes().iter().fold(start, step))
+/// Begins the call before it is the next one's turn: a call is in the version's line once it was polled.
+async fn in_turn<C: Future>(turn: Option<Turn>, call: C) -> C::Output {
+    let mut call = pin!(call);
+    if turn.is_some() {
+        let begun = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
+        drop(turn);
+        if let Poll::Ready(answered) = begun {
+            return answered;
+        }
+    }
+    call.await
+}
+
+fn failed(error: CallError, witness: Option<Witness>) -> Refused {
+    if let Some(witness) = witness {
+        witness.failed(&error);
+    }
+    match error {
+        // The version that was looked up first was called in another way.
+        CallError::WrongContract => Refused::Replaced,
+        error => Refused::Call(error),
+    }
 }
 
 /// The line in the log that tells of a request. Nothing is kept for it unless it will be written.
@@ -169,15 +221,15 @@ impl AccessLine {
 
     fn end(
         self,
-        route: Option<&Arc<Route>>,
+        reached: Option<&Reached>,
         reply: &Response<ReplyBody>,
         refused: Option<&Refused>,
     ) {
         let Some((started, method, path)) = self.0 else {
             return;
         };
-        let agent = route.map_or("-", |route| route.name.as_ref());
-        let version = route.and_then(|route| route.version_header.as_ref());
+        let agent = reached.map_or("-", Reached::agent);
+        let version = reached.and_then(Reached::version_header);
         tracing::debug!(
             agent,
             version = version.and_then(|number| number.to_str().ok()),
@@ -188,26 +240,5 @@ impl AccessLine {
             refused = refused.map(tracing::field::debug),
             "request"
         );
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-
-    #[test]
-    fn a_key_has_one_number_for_ever() {
-        let of = |key: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(KEY, HeaderValue::from_static(key));
-            affinity(&headers)
-        };
-        // The published test vectors of FNV-1a.
-        assert_eq!(of("a"), Some(0xaf63_dc4c_8601_ec8c));
-        assert_eq!(of("foobar"), Some(0x8594_4171_f739_67e8));
-        assert_eq!(of(""), None);
-        assert_eq!(affinity(&HeaderMap::new()), None);
     }
 }

@@ -32,6 +32,14 @@ pub const BODY_TIME: Duration = Duration::from_secs(300);
 /// and could destroy the reply on its way.
 pub const LINGER: Duration = Duration::from_secs(1);
 
+/// How long the request whose turn it is waits before it looks again, for room at the version or for a table that is a
+/// moment behind. Long against a look, short against a call.
+pub const GATE_PAUSE: Duration = Duration::from_millis(1);
+
+/// What is kept of a request's body for its copy to a listener. A copy waits for the whole body, so this times the
+/// listener's concurrency is what copies may cost; larger bodies are not copied, and counted.
+pub const COPIED_BODY: usize = 1 << 20;
+
 /// How long no connection is accepted after the system refused one (out of file descriptors, for example).
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

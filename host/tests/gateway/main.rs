@@ -7,10 +7,13 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod gate;
 mod limits;
+mod mirror;
 mod raw;
 mod rig;
 mod routing;
+mod shares;
 mod shutdown;
 mod status;
 mod streams;

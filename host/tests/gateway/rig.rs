@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use caxton::gateway::{self, GatewaySettings, Served, Shutdown};
-use caxton::routes::{AgentRoute, RoutingTable, Target};
+use caxton::routes::{self, AgentRoute, RoutingTable, Serving, Target};
 use caxton_rollout::VersionNumber;
 use caxton_runtime::{AgentSpec, Limits, Runtime, RuntimeOptions, Version};
 use tokio::net::TcpListener;
@@ -46,6 +46,11 @@ impl Rig {
         (rig, version, raw)
     }
 
+    /// Routes to these agents from here on.
+    pub fn store(&self, agents: Vec<AgentRoute>) {
+        self.routes.store(Arc::new(RoutingTable::build(agents)));
+    }
+
     pub async fn connect(&self) -> Raw {
         Raw::connect(self.address).await
     }
@@ -74,6 +79,10 @@ fn runtime() -> &'static Arc<Runtime> {
 async fn prepare(name: &str, bytes: &[u8], number: u64, limits: Limits) -> Arc<Version> {
     let mut spec = AgentSpec::new(name, number);
     spec.limits = limits;
+    prepare_spec(bytes, spec).await
+}
+
+pub async fn prepare_spec(bytes: &[u8], spec: AgentSpec) -> Arc<Version> {
     runtime().prepare(bytes.into(), spec).await.unwrap()
 }
 
@@ -82,20 +91,36 @@ pub async fn web(number: u64, limits: Limits) -> Arc<Version> {
     prepare("web", caxton_test_artifacts::WEB, number, limits).await
 }
 
+/// The same agent, which answers every request as if it were for this path.
+pub async fn web_as(path: &str, number: u64, limits: Limits) -> Arc<Version> {
+    let mut spec = AgentSpec::new("web", number);
+    spec.limits = limits;
+    spec.env = vec![("ANSWER_AS".to_owned(), path.to_owned())];
+    prepare_spec(caxton_test_artifacts::WEB, spec).await
+}
+
 /// The handler agent whose body says what it does.
 pub async fn tool(number: u64, limits: Limits) -> Arc<Version> {
     prepare("tool", caxton_test_artifacts::TOOL, number, limits).await
 }
 
-/// The agent under its name.
+/// The agent under its name, with all requests for one version.
 pub fn route(name: &str, version: &Arc<Version>) -> AgentRoute {
+    routed(name, Serving::all_to(served(version)))
+}
+
+/// The agent under its name.
+pub fn routed(name: &str, serving: Serving) -> AgentRoute {
     AgentRoute {
         name: name.parse().unwrap(),
-        target: Target::Serving {
-            number: VersionNumber::new(version.number()).unwrap(),
-            version: Arc::clone(version),
-        },
+        target: Target::Serving(serving),
         host: None,
         path: None,
     }
+}
+
+/// The version as a table names it.
+pub fn served(version: &Arc<Version>) -> routes::Served {
+    let number = VersionNumber::new(version.number()).unwrap();
+    routes::Served::new(number, Arc::clone(version))
 }

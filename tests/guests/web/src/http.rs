@@ -19,8 +19,11 @@ pub(crate) struct Target {
 
 impl Target {
     pub(crate) fn of(request: &IncomingRequest) -> Self {
-        let whole = request.path_with_query().unwrap_or_default();
-        let (path, query) = whole.split_once('?').unwrap_or((&whole, ""));
+        Self::of_path(&request.path_with_query().unwrap_or_default())
+    }
+
+    pub(crate) fn of_path(whole: &str) -> Self {
+        let (path, query) = whole.split_once('?').unwrap_or((whole, ""));
         Self {
             path: if path.is_empty() {
                 "/".to_owned()

@@ -1,142 +1,35 @@
 //! Which agent a request is for: one immutable table, built by the controller and replaced whole.
 //!
 //! A lookup takes no lock and allocates nothing. The table knows no policy and no reload: it holds, for each agent, the
-//! version that gets new requests, or why there is none. It never decodes or normalises a path: what does not match
-//! byte for byte is not routed.
+//! versions that get new requests, or why there are none ([`Target`]). It never decodes or normalises a path: what does
+//! not match byte for byte is not routed.
 //!
 //! Every agent owns the path `/NAME` on every host. It may claim a host, a path, or a path on one host besides; the
 //! longest matching prefix wins, and what was claimed for the request's host goes before what holds for all hosts.
 //! What must hold: one claim has one holder, and that is the agent that came first.
 
+mod affinity;
+mod claims;
+mod paths;
+mod share;
+mod target;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use caxton_rollout::{AgentName, VersionNumber};
-use caxton_runtime::Version;
+use caxton_rollout::AgentName;
 use http::HeaderValue;
-use thiserror::Error;
 
-/// The longest path that an agent may claim, in bytes: it bounds how many prefixes of a request's path are looked up.
-pub const LONGEST_PATH: usize = 256;
-/// The longest host name that an agent may claim, in bytes: the limit that the domain name system sets.
-pub const LONGEST_HOST: usize = 253;
+use self::paths::Paths;
 
-/// Why something written cannot be claimed.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum RouteSyntaxError {
-    /// Not a host name.
-    #[error(
-        "\"{0}\" is not a host name: write 1 to {LONGEST_HOST} letters, digits, `-`, `_` and `.`, without a port, for example \"hello.localhost\""
-    )]
-    Host(String),
-    /// Not a path that requests can be told apart by.
-    #[error(
-        "\"{written}\" cannot be a route's path: {why}; write for example \"/\" or \"/shop/api\""
-    )]
-    Path {
-        /// The path as written.
-        written: String,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-}
-
-/// A host name that an agent claims: in lower case, without a port and without a final dot.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct RouteHost(Box<str>);
-
-impl FromStr for RouteHost {
-    type Err = RouteSyntaxError;
-
-    fn from_str(written: &str) -> Result<Self, Self::Err> {
-        let name = written.strip_suffix('.').unwrap_or(written);
-        let fits = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
-        let labels = name.split('.').all(|label| !label.is_empty());
-        if labels && name.len() <= LONGEST_HOST && name.bytes().all(fits) {
-            Ok(Self(name.to_ascii_lowercase().into()))
-        } else {
-            Err(RouteSyntaxError::Host(written.to_owned()))
-        }
-    }
-}
-
-impl fmt::Display for RouteHost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A path that an agent claims, with everything below it. The root is kept as the empty prefix.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct RoutePath(Box<str>);
-
-impl RoutePath {
-    /// The path of everything.
-    #[must_use]
-    pub fn root() -> Self {
-        Self(Box::from(""))
-    }
-
-    fn of_name(name: &AgentName) -> Self {
-        Self(format!("/{name}").into())
-    }
-}
-
-impl FromStr for RoutePath {
-    type Err = RouteSyntaxError;
-
-    fn from_str(written: &str) -> Result<Self, Self::Err> {
-        let refuse = |why| {
-            let written = written.to_owned();
-            Err(RouteSyntaxError::Path { written, why })
-        };
-        let fits = |c: u8| c.is_ascii_graphic() && !matches!(c, b'?' | b'#' | b'%' | b'"' | b'\\');
-        let path = written.strip_suffix('/').unwrap_or(written);
-        if !written.starts_with('/') {
-            return refuse("it does not begin with a slash");
-        }
-        if path.len() > LONGEST_PATH {
-            return refuse("it is longer than 256 bytes");
-        }
-        if !path.bytes().all(fits) {
-            return refuse("it contains a character that paths here may not have");
-        }
-        if path.split('/').skip(1).any(|segment| segment.is_empty()) {
-            return refuse("it has an empty segment");
-        }
-        if path.split('/').any(|segment| matches!(segment, "." | "..")) {
-            return refuse("it has a segment `.` or `..`");
-        }
-        Ok(Self(path.into()))
-    }
-}
-
-impl fmt::Display for RoutePath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "/" } else { &self.0 })
-    }
-}
-
-/// What an agent's requests reach at present.
-#[derive(Clone)]
-pub enum Target {
-    /// The version that gets new requests.
-    Serving {
-        /// Its number, told to callers.
-        number: VersionNumber,
-        /// The version itself.
-        version: Arc<Version>,
-    },
-    /// The agent is known and nothing of it can answer.
-    Unavailable {
-        /// A clause for people: `it is starting`, `its file was removed`.
-        why: String,
-    },
-}
+pub use self::affinity::Affinity;
+pub use self::claims::{LONGEST_HOST, LONGEST_PATH, RouteHost, RoutePath, RouteSyntaxError};
+pub(crate) use self::share::draw;
+pub use self::share::{POINTS, Share};
+pub(crate) use self::target::Place;
+pub use self::target::{Listener, MirrorCounts, MirrorRules, Served, Serving, Target};
 
 /// One agent as the controller wants it routed.
 #[derive(Clone)]
@@ -181,8 +74,6 @@ impl fmt::Display for Conflict {
 pub(crate) struct Route {
     pub(crate) name: AgentName,
     pub(crate) target: Target,
-    /// The value of `x-caxton-version`, made once; `None` while nothing serves.
-    pub(crate) version_header: Option<HeaderValue>,
 }
 
 /// What a lookup found.
@@ -211,58 +102,6 @@ impl Found {
     }
 }
 
-struct Claimed {
-    route: Arc<Route>,
-    header: Option<HeaderValue>,
-}
-
-/// Prefixes and their holders.
-#[derive(Default)]
-struct Paths {
-    holders: HashMap<Box<str>, Claimed>,
-    longest: usize,
-}
-
-impl Paths {
-    /// Stores the claim, or answers with the agent that has it.
-    fn claim(&mut self, path: RoutePath, route: &Arc<Route>) -> Result<(), AgentName> {
-        let header = (!path.0.is_empty()).then(|| HeaderValue::from_str(&path.0).ok());
-        let length = path.0.len();
-        match self.holders.entry(path.0) {
-            Entry::Occupied(held) => Err(held.get().route.name.clone()),
-            Entry::Vacant(free) => {
-                free.insert(Claimed {
-                    route: Arc::clone(route),
-                    header: header.flatten(),
-                });
-                self.longest = self.longest.max(length);
-                Ok(())
-            }
-        }
-    }
-
-    /// The holder of the longest prefix of `path` that ends where a segment ends.
-    fn find(&self, path: &str) -> Option<Found> {
-        let mut end = path.len();
-        loop {
-            if end <= self.longest
-                && let Some(prefix) = path.get(..end)
-                && let Some(claimed) = self.holders.get(prefix)
-            {
-                return Some(Found {
-                    route: Arc::clone(&claimed.route),
-                    prefix: end,
-                    prefix_header: claimed.header.clone(),
-                });
-            }
-            // Beyond the longest prefix there is nothing to look up: jump to the last boundary before it.
-            let before = end.min(self.longest + 1);
-            let bytes = path.as_bytes().get(..before)?;
-            end = bytes.iter().rposition(|c| *c == b'/')?;
-        }
-    }
-}
-
 /// Who answers which requests. Immutable: a change is a new table.
 #[derive(Default)]
 pub struct RoutingTable {
@@ -285,16 +124,8 @@ impl RoutingTable {
                 host,
                 path,
             } = agent;
-            let version_header = match &target {
-                Target::Serving { number, .. } => Some(HeaderValue::from(number.get())),
-                Target::Unavailable { .. } => None,
-            };
             let own = RoutePath::of_name(&name);
-            let route = Arc::new(Route {
-                name,
-                target,
-                version_header,
-            });
+            let route = Arc::new(Route { name, target });
             table.claim(&route, None, own);
             if host.is_some() || path.is_some() {
                 claims.push((route, host, path.unwrap_or_else(RoutePath::root)));
@@ -312,7 +143,7 @@ impl RoutingTable {
             None => path.to_string(),
         };
         let paths = match host {
-            Some(host) => self.hosts.entry(host.0).or_default(),
+            Some(host) => self.hosts.entry(host.into_name()).or_default(),
             None => &mut self.everywhere,
         };
         if let Err(holder) = paths.claim(path, route) {
@@ -336,8 +167,7 @@ impl RoutingTable {
 
     /// The agent of that name, as it is now.
     pub(crate) fn agent(&self, name: &AgentName) -> Option<Arc<Route>> {
-        let held = self.everywhere.holders.get(&*RoutePath::of_name(name).0)?;
-        Some(Arc::clone(&held.route))
+        self.everywhere.holder(&RoutePath::of_name(name))
     }
 
     /// Who answers `path` (raw, without the query) on `host` (without a port, in any case).
@@ -480,38 +310,5 @@ mod tests {
             look(&table, "any", &format!("/hello{slashes}")).len(),
             60_013
         );
-    }
-
-    #[test]
-    fn what_cannot_be_claimed_is_refused_with_what_is_wrong() {
-        for host in [
-            "",
-            ".",
-            "a..b",
-            "a:80",
-            "a b",
-            "ä",
-            "[::1]",
-            &"a".repeat(254),
-        ] {
-            assert!(host.parse::<RouteHost>().is_err(), "{host}");
-        }
-        for (path, why) in [
-            ("", "slash"),
-            ("shop", "slash"),
-            ("//", "empty"),
-            ("/a//b", "empty"),
-            ("/a/../b", "`..`"),
-            ("/.", "`.`"),
-            ("/a?b", "character"),
-            ("/a%20", "character"),
-            ("/ä", "character"),
-            (&format!("/{}", "a".repeat(256)), "256"),
-        ] {
-            let error = path.parse::<RoutePath>().unwrap_err().to_string();
-            assert!(error.contains(why), "{error}");
-        }
-        assert_eq!("/".parse::<RoutePath>().unwrap(), RoutePath::root());
-        assert_eq!("/a/".parse::<RoutePath>().unwrap().to_string(), "/a");
     }
 }
