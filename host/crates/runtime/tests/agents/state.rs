@@ -19,7 +19,7 @@ async fn saved(version: &Version) -> Result<Snapshot, StateError> {
 }
 
 fn count(snapshot: &Snapshot) -> u64 {
-    u64::from_le_bytes(snapshot.data[..8].try_into().unwrap())
+    u64::from_le_bytes(*snapshot.data.first_chunk().unwrap())
 }
 
 #[tokio::test]
