@@ -120,7 +120,7 @@ async fn a_request_that_finds_the_version_closed_looks_again() {
     old.close();
     let mut raw = rig.connect().await;
     raw.send(
-        "POST /web/echo HTTP/1.1\r\nhost: t\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n",
+        "POST /web/read-slow HTTP/1.1\r\nhost: t\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n",
     )
     .await;
     let mut other = rig.connect().await;
@@ -136,7 +136,7 @@ async fn a_request_that_finds_the_version_closed_looks_again() {
     let reply = raw.reply().await;
     assert_eq!(
         (reply.text(), reply.header("x-caxton-version")),
-        ("hello", Some("2"))
+        ("5 bytes\n", Some("2"))
     );
 }
 
