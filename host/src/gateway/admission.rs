@@ -41,7 +41,8 @@ pub(crate) async fn admit(
             && wait.turn.is_none()
         {
             let gate_timeout = reached.serving()?.gate_timeout;
-            if wait.at(gate, gate_timeout).await.map_err(Refused::Gate)? {
+            let waited = wait.at(gate, gate_timeout).await;
+            if waited.map_err(|error| refused(reached, error))? {
                 reached.look_anew(&routes.load())?;
                 continue;
             }
@@ -66,12 +67,19 @@ pub(crate) async fn admit(
             }
             Err(CallError::Closed) => {
                 let gate = gate.ok_or(Refused::Replaced)?;
-                wait.again(&gate).await.map_err(Refused::Gate)?;
+                let waited = wait.again(&gate).await;
+                waited.map_err(|error| refused(reached, error))?;
                 reached.look_anew(&routes.load())?;
             }
             Err(error) => return Err(Refused::Call(error)),
         }
     }
+}
+
+/// Nobody answers: no version is named by it.
+fn refused(reached: &mut Reached, error: GateError) -> Refused {
+    reached.forget();
+    Refused::Gate(error)
 }
 
 /// Whether the version has as many calls as it may. Those who waited are not shed because they all come at once: the

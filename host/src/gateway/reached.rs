@@ -71,9 +71,14 @@ impl Reached {
         Ok((served, *key))
     }
 
+    /// As if no version had been chosen yet.
+    pub(crate) fn forget(&mut self) {
+        self.chosen = None;
+    }
+
     /// Looks the agent up in the table of now: another version may have taken over.
     pub(crate) fn look_anew(&mut self, table: &RoutingTable) -> Result<(), Refused> {
-        self.chosen = None;
+        self.forget();
         self.route = table.agent(&self.route.name).ok_or(Refused::Replaced)?;
         Ok(())
     }

@@ -15,6 +15,10 @@ use crate::gate::{GATE_TIMEOUT, Gate};
 
 /// What an agent's requests reach at present.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each agent in a table, and nearly all of them serve"
+)]
 pub enum Target {
     /// Versions that get new requests.
     Serving(Serving),

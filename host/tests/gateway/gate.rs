@@ -34,7 +34,7 @@ fn gated_for(
 /// An agent that counts its requests in one instance, one at a time.
 async fn counter(number: u64) -> Arc<Version> {
     let mut spec = AgentSpec::new("web", number);
-    spec.instances = Some(Instances::Reused { reuse: 10_000 });
+    spec.instances = Some(Instances::Single);
     spec.limits.concurrency = 1;
     prepare_spec(caxton_test_artifacts::WEB, spec).await
 }
@@ -68,6 +68,7 @@ async fn requests_wait_and_reach_the_new_version_in_order_though_it_takes_one_at
     let rig = Rig::start(GatewaySettings::default(), gated("web", &old, &gate)).await;
     let mut probe = rig.connect().await;
     assert_eq!(probe.get("/web/count").await.text(), "1");
+    old.drained().await;
     close(&gate, &old);
     let count = "GET /web/count HTTP/1.1\r\nhost: t\r\n\r\n";
     let callers = queue(&rig, &gate, count, 100).await;
@@ -79,6 +80,7 @@ async fn requests_wait_and_reach_the_new_version_in_order_though_it_takes_one_at
         assert_eq!(reply.header("x-caxton-version"), Some("2"));
         assert_eq!(reply.text(), (before + 1).to_string());
     }
+    new.drained().await;
     assert_eq!(probe.get("/web/count").await.text(), "101");
     assert_eq!(old.take_window().requests, 1);
     let counts = new.take_window();
@@ -120,7 +122,7 @@ async fn a_request_that_finds_the_version_closed_looks_again() {
     old.close();
     let mut raw = rig.connect().await;
     raw.send(
-        "POST /web/echo HTTP/1.1\r\nhost: t\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n",
+        "POST /web/read-slow HTTP/1.1\r\nhost: t\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n",
     )
     .await;
     let mut other = rig.connect().await;
@@ -136,7 +138,7 @@ async fn a_request_that_finds_the_version_closed_looks_again() {
     let reply = raw.reply().await;
     assert_eq!(
         (reply.text(), reply.header("x-caxton-version")),
-        ("hello", Some("2"))
+        ("5 bytes\n", Some("2"))
     );
 }
 

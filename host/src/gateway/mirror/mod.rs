@@ -1,7 +1,7 @@
 //! Copies of requests for a version that listens: it answers as if it served, and its answers reach nobody.
 //!
 //! Data flow: the real call is admitted → [`begin`] decides whether there is a copy → the body is [teed](tee) on its way
-//! to the real version → the [`Copy`] is sent once it is whole, in a [task of its own](tasks) → the copy's [`Answer`] is
+//! to the real version → the [copy] is sent once it is whole, in a [task of its own](tasks) → the copy's [answer] is
 //! compared with that of the real version, which was [watched](watch) on its way to the caller.
 //!
 //! What must hold:
