@@ -142,7 +142,8 @@ fn degradation(limit: f64, settings: &Settings, evidence: &Evidence) -> Option<M
     let (mean, stable_mean) = (candidate.mean_us()?, stable.mean_us()?);
     let slower = slower_by(mean, stable_mean)?;
     let sample = candidate.requests.min(stable.requests);
-    let fires = sample >= settings.minimum_sample && slower > limit;
+    let noticed = mean > settings.latency_floor_ms.saturating_mul(1_000) as f64;
+    let fires = sample >= settings.minimum_sample && slower > limit && noticed;
     Some(Measured {
         finding: finding("performance-degradation", slower, limit, sample, fires),
         fires: fires.then(|| Fires {

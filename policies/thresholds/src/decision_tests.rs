@@ -177,21 +177,25 @@ fn failing_health_needs_its_own_sample_and_no_requests() {
 
 #[test]
 fn a_slow_candidate_is_compared_with_the_stable_version_in_the_same_windows_only() {
-    let slow = || {
+    let took = |ms: u64| {
         let mut arm = arm(40, 0);
-        arm.latency_total_us = 80_000;
+        arm.latency_total_us = 40 * ms * 1_000;
         arm
     };
+    let slow = || took(60);
     is(
         (
             "rollback, candidate",
             "performance-degradation",
-            "performance degradation 100.0 % is above 50 % (mean 2.00 ms over 40 requests, the stable version 1.00 ms over 40)",
+            "performance degradation 100.0 % is above 50 % (mean 60.00 ms over 40 requests, the stable version 30.00 ms over 40)",
         ),
-        by_default(&[window(Some(arm(40, 0)), slow())]),
+        by_default(&[window(Some(took(30)), slow())]),
     );
-    let apart = [window(Some(arm(40, 0)), arm(0, 0)), window(None, slow())];
+    let apart = [window(Some(took(30)), arm(0, 0)), window(None, slow())];
     assert_eq!(by_default(&apart).0, "proceed");
+    let fast = by_default(&[window(Some(took(5)), took(25))]);
+    assert_eq!(fast.0, "proceed", "five times as slow, and nobody minds");
+    assert_eq!(by_default(&[window(Some(took(5)), took(26))]).0, "rollback, candidate");
 }
 
 #[test]

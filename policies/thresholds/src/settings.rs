@@ -30,6 +30,9 @@ pub(crate) struct Settings {
     pub(crate) minimum_sample: u64,
     /// Health checks below which their success rate is not judged.
     pub(crate) minimum_health_checks: u64,
+    /// Mean response time, in milliseconds, below which nobody minds how much slower the candidate is: two versions that
+    /// answer within a few milliseconds differ by half from one moment to the next.
+    pub(crate) latency_floor_ms: u64,
 }
 
 impl Default for Settings {
@@ -42,6 +45,7 @@ impl Default for Settings {
             ],
             minimum_sample: 20,
             minimum_health_checks: 3,
+            latency_floor_ms: 25,
         }
     }
 }
@@ -73,6 +77,9 @@ impl Settings {
                 "minimum_health_checks" => {
                     self.minimum_health_checks = problems.whole_number(&path, Some(value));
                 }
+                "latency_floor_ms" => {
+                    self.latency_floor_ms = problems.whole_number(&path, Some(value));
+                }
                 "triggers" => match value.as_array() {
                     Some(written) => {
                         self.triggers = written
@@ -87,7 +94,7 @@ impl Settings {
                 },
                 _ => problems.add(
                     &path,
-                    "is no setting; there are triggers, minimum_sample and minimum_health_checks",
+                    "is no setting; there are triggers, minimum_sample, minimum_health_checks and latency_floor_ms",
                 ),
             }
         }
@@ -224,7 +231,7 @@ mod tests {
     #[test]
     fn every_trigger_can_be_written() {
         let settings = Settings::read(
-            r#"{"minimum_sample": 5, "minimum_health_checks": 1, "triggers": [
+            r#"{"minimum_sample": 5, "minimum_health_checks": 1, "latency_floor_ms": 9, "triggers": [
                 {"kind": "health-check-failure"},
                 {"kind": "error-rate", "threshold": 1},
                 {"kind": "performance-degradation", "threshold": 100.0},
@@ -238,6 +245,7 @@ mod tests {
             Settings {
                 minimum_sample: 5,
                 minimum_health_checks: 1,
+                latency_floor_ms: 9,
                 triggers: vec![
                     Trigger::HealthCheckFailure,
                     Trigger::ErrorRate(1.0),
