@@ -89,7 +89,9 @@ fn only_what_a_version_runs_with_changes_its_digest() {
 fn an_unknown_key_is_refused_with_the_nearest() {
     refused(
         "[reload]\ndrain_timout = \"3s\"\n",
-        expect![[r#"hello.toml: line 2, `drain_timout = "3s"`: unknown field `drain_timout`, expected one of `strategy`, `policy`, `policy_settings`, `split`, `progressive`, `stages`, `affinity`, `mirror`, `drain_timeout`, `warm_up`, `bake`, `keep_previous`, `gate_timeout`, `immediate_grace`, `preserve_state`, `deadline`, `on_inconclusive`, `on_unproven`; did you mean `drain_timeout`?"#]],
+        expect![[
+            r#"hello.toml: line 2, `drain_timout = "3s"`: unknown field `drain_timout`, expected one of `strategy`, `policy`, `policy_settings`, `split`, `progressive`, `stages`, `affinity`, `mirror`, `drain_timeout`, `warm_up`, `bake`, `keep_previous`, `gate_timeout`, `immediate_grace`, `preserve_state`, `deadline`, `on_inconclusive`, `on_unproven`; did you mean `drain_timeout`?"#
+        ]],
     );
 }
 
@@ -119,7 +121,9 @@ fn a_wrong_value_is_refused_with_its_line_and_bounds() {
     );
     refused(
         "[reload]\nstrategy = \"bold\"\n",
-        expect![[r#"hello.toml: line 2, `strategy = "bold"`: unknown variant `bold`, expected one of `graceful`, `immediate`, `parallel`, `traffic-splitting`"#]],
+        expect![[
+            r#"hello.toml: line 2, `strategy = "bold"`: unknown variant `bold`, expected one of `graceful`, `immediate`, `parallel`, `traffic-splitting`"#
+        ]],
     );
 }
 

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use caxton_runtime::{AgentBody, CallError, Contract, Version};
 use http::header::UPGRADE;
 use http::{HeaderName, Method, Request, Response};
+use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 
 use super::admission::{Admitted, admit};
@@ -91,17 +92,42 @@ async fn forward(
     request.headers_mut().remove(MIRRORED);
     reached.choose(request.headers())?;
     match reached.version()?.inspection().contract {
+        Contract::Http if reached.version()?.is_single() && !request.body().is_end_stream() => {
+            let whole = take_whole(request, reached.version()?).await?;
+            reached.look_anew(&connection.shared.routes.load())?;
+            http(connection, whole, reached).await
+        }
         Contract::Http => http(connection, request, reached).await,
         Contract::Handler => handle(connection, request, reached).await,
     }
 }
 
-/// Hands an HTTP agent the request, whose body streams behind it.
-async fn http(
-    connection: &Connection,
+/// The request with all of its body. Where one instance takes all calls, who sends slowly would keep the others waiting, and
+/// with its time cost the instance everything that it remembers.
+async fn take_whole(
     request: Request<Incoming>,
+    version: &Version,
+) -> Result<Request<Full<Bytes>>, Refused> {
+    let limits = version.limits();
+    let limit = limits.request_body;
+    if request.body().size_hint().lower() > limit {
+        return Err(Refused::BodyTooLarge { limit });
+    }
+    let (head, body) = request.into_parts();
+    let body = message::collect(body, limit, limits.idle_timeout).await?;
+    Ok(Request::from_parts(head, Full::new(body)))
+}
+
+/// Hands an HTTP agent the request, whose body streams behind it.
+async fn http<B>(
+    connection: &Connection,
+    request: Request<B>,
     reached: &mut Reached,
-) -> Result<Response<ReplyBody>, Refused> {
+) -> Result<Response<ReplyBody>, Refused>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: std::fmt::Display,
+{
     let routes = &connection.shared.routes;
     let admitted = admit(routes, reached, request.headers()).await?;
     let mirrored = admitted.listener.as_ref().and_then(|listener| {

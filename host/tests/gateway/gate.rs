@@ -247,3 +247,24 @@ async fn an_agent_that_goes_while_requests_wait_sends_them_away() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sends_slowly_keeps_nobody_from_a_single_instance() {
+    let version = counter(1).await;
+    let routes = vec![routed("web", Serving::all_to(served(&version)))];
+    let rig = Rig::start(GatewaySettings::default(), routes).await;
+    let mut slow = rig.connect().await;
+    slow.send("POST /web/echo HTTP/1.1\r\nhost: h\r\ncontent-length: 10\r\n\r\nhalf-")
+        .await;
+    let mut other = rig.connect().await;
+    other.send("GET /web/ HTTP/1.1\r\nhost: h\r\n\r\n").await;
+    let reply = other.reply().await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert_eq!(version.in_flight(), 0, "half a request is no call");
+    slow.send("whole").await;
+    let reply = slow.reply().await;
+    assert_eq!(
+        (reply.status, reply.body.as_slice()),
+        (200, &b"half-whole"[..])
+    );
+}

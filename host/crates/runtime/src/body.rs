@@ -9,11 +9,12 @@ use crate::counts::Outcome;
 use bytes::Bytes;
 use futures::task::AtomicWaker;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, StreamBody};
 use std::pin::Pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake, Waker};
+use tokio::sync::mpsc;
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
 /// The body of a reply. It ends with an error unless the whole answer was delivered.
@@ -189,6 +190,28 @@ impl std::fmt::Debug for AgentBody {
             .field("ended", &self.inner.is_none())
             .finish_non_exhaustive()
     }
+}
+
+/// Takes the reply from the guest as fast as it writes, up to the limit, whatever its caller does: a single instance is everybody's,
+/// and one that waited for a slow reader until its time was up would take all that it remembers along.
+pub(crate) fn taken_at_once(mut inner: WasiBody, call: Arc<Call>, limit: u64) -> WasiBody {
+    // Bounded by the limit of a reply.
+    let (taker, mut taken) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut bytes = 0;
+        while let Some(frame) = inner.frame().await {
+            call.progressed(false);
+            let length = frame.as_ref().ok().and_then(Frame::data_ref);
+            bytes += length.map_or(0, |data| data.len() as u64);
+            let ended = frame.is_err() || bytes > limit;
+            // Where the caller is gone the guest still writes to the end.
+            let _ = taker.send(frame);
+            if ended {
+                return;
+            }
+        }
+    });
+    StreamBody::new(futures::stream::poll_fn(move |cx| taken.poll_recv(cx))).boxed_unsync()
 }
 
 /// Reads what nobody wants. It ends with the guest's run at the latest: the run is supervised, and its end closes the body.

@@ -3,7 +3,7 @@
 //! The head is handed on when the guest waits for something or returns, whichever comes first. A guest that answers in one go
 //! has ended by then, and whether its answer is whole is known before the caller sees any of it.
 
-use crate::body::AgentBody;
+use crate::body::{AgentBody, taken_at_once};
 use crate::call::{BodyError, Call, CallError};
 use crate::counts::Outcome;
 use crate::instance::{After, HttpJob, explain};
@@ -314,6 +314,11 @@ impl Waiting {
         self.call.head(Outcome::of_status(head.status));
         let bodiless = self.head_only || matches!(head.status.as_u16(), 100..=199 | 204 | 304);
         let expected = length.filter(|_| !bodiless);
+        let body = if self.call.serving().single.is_some() {
+            taken_at_once(body, Arc::clone(&self.call), self.reply_limit)
+        } else {
+            body
+        };
         let body = AgentBody::new(
             body,
             Arc::clone(&self.call),

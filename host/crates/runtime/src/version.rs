@@ -106,6 +106,11 @@ impl Version {
         self.serving.admit(info)
     }
 
+    /// Whether one instance takes all calls, one after the other.
+    pub fn is_single(&self) -> bool {
+        self.serving.single.is_some()
+    }
+
     /// Answers an HTTP request with the head of the reply; the body streams behind it.
     ///
     /// The request needs a `Host` header or an absolute URI. Dropping the future or the body tells that the caller is gone;

@@ -35,10 +35,10 @@ pub(crate) const MIRRORED: HeaderName = HeaderName::from_static("x-caxton-mirror
 
 /// The copy of a request that has a place at the version that really answers it, and the witness of the real answer.
 /// `None` where the rules admit no copy, or none can be made.
-pub(crate) fn begin(
+pub(crate) fn begin<B: Body>(
     tasks: &Tasks,
     listener: &Listener,
-    request: &Request<Incoming>,
+    request: &Request<B>,
     info: CallInfo,
 ) -> Option<(Copy, Witness)> {
     let length = request.body().size_hint().lower();

@@ -1,5 +1,5 @@
 //! A WASI 0.2 HTTP agent that counts its calls and hands the count to the version after it. `/sleep/50` answers late, `/trap` does
-//! not, `/keep` keeps its request, and every other path just counts.
+//! not, `/keep` keeps its request, `/large/64` answers with 64 KiB more, and every other path just counts.
 
 mod bindings;
 
@@ -35,7 +35,8 @@ impl Guest for Counter {
             _ => {}
         }
         let count = COUNT.fetch_add(1, Relaxed) + 1;
-        reply(out, &count.to_string());
+        let kibibytes = path.strip_prefix("/large/").and_then(|text| text.parse().ok());
+        reply(out, &count.to_string(), kibibytes.unwrap_or(0));
     }
 }
 
@@ -64,13 +65,16 @@ impl state::Guest for Counter {
     }
 }
 
-fn reply(out: ResponseOutparam, text: &str) {
+fn reply(out: ResponseOutparam, text: &str, kibibytes: usize) {
     let head = OutgoingResponse::new(Fields::new());
     let Ok(body) = head.body() else { return };
     ResponseOutparam::set(out, Ok(head));
     // Where the caller went away, nobody is left to tell.
     if let Ok(stream) = body.write() {
         let _ = stream.blocking_write_and_flush(text.as_bytes());
+        for _ in 0..kibibytes {
+            let _ = stream.blocking_write_and_flush(&[b'.'; 1024]);
+        }
     }
     let _ = OutgoingBody::finish(body, None);
 }

@@ -155,6 +155,26 @@ async fn a_caller_that_goes_away_takes_nothing_along() {
     assert_eq!(version.take_losses(), []);
 }
 
+/// Far more than the guest's chunks have room for: it could not end while nobody reads.
+#[tokio::test]
+async fn a_caller_that_does_not_read_neither_holds_the_instance_nor_costs_it() {
+    let version = stateful(STATEFUL_WEB, |spec| {
+        spec.limits.idle_timeout = Duration::from_millis(300);
+    })
+    .await;
+    let unread = soon(get(&version, "/large/8192")).await.unwrap();
+    assert_eq!(answer(&version, "/").await.1, "2");
+    // The caller's time is up, and only the caller's.
+    soon(version.drained()).await;
+    text(unread).await.unwrap_err();
+    assert_eq!(answer(&version, "/").await.1, "3");
+    assert_eq!(version.take_losses(), []);
+    let arm = counted(&version).await;
+    assert_eq!((arm.requests, arm.failures, arm.not_counted), (2, 0, 1));
+    let whole = text(soon(get(&version, "/large/64")).await.unwrap()).await;
+    assert_eq!(whole.unwrap().len(), 1 + 64 * 1024);
+}
+
 #[tokio::test]
 async fn health_is_asked_between_two_calls_of_the_one_instance() {
     let version = stateful(STATEFUL, |_| {}).await;
