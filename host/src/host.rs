@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::config::HostConfig;
 use crate::controller::{Controller, Parts};
 use crate::events::EventLog;
+use crate::folders::Folders;
 use crate::gateway::{self, GatewaySettings, Served, Shutdown};
 use crate::handle::ControllerHandle;
 use crate::policies::Policies;
@@ -143,8 +144,10 @@ impl Host {
                 seed: random_seed().map_err(|problem| data_error(&config.data_dir, problem))?,
             },
             clock,
-            agents_dir,
-            data_dir: config.data_dir.clone(),
+            folders: Folders {
+                agents: agents_dir,
+                data: config.data_dir.clone(),
+            },
         });
 
         let stop = CancellationToken::new();

@@ -16,6 +16,7 @@ pub mod config;
 pub mod controller;
 mod demo;
 pub mod events;
+mod folders;
 pub mod gate;
 pub mod gateway;
 pub mod handle;

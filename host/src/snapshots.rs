@@ -2,7 +2,8 @@
 //!
 //! One file an agent, `DATA/state/NAME.snapshot`: a line of JSON that says what it is, then the bytes as the agent gave them.
 //! It is written beside the old one, synced and renamed, so that there is always a whole one; it is read only if its length and
-//! digest are as its first line says.
+//! digest are as its first line says. One that was loaded is kept as `NAME.snapshot.taken` until the next stop: after a stop that was
+//! none it is the newest that there is, and what was answered since is not in it.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -45,6 +46,15 @@ struct Header {
     sha256: String,
 }
 
+/// A snapshot and where it was found.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) path: PathBuf,
+    /// An earlier start loaded it already, and no stop has stored a newer one.
+    pub(crate) taken: bool,
+}
+
 /// The folder of all agents' snapshots.
 #[derive(Debug, Clone)]
 pub(crate) struct Snapshots {
@@ -61,6 +71,15 @@ impl Snapshots {
 
     fn path(&self, agent: &AgentName) -> PathBuf {
         self.folder.join(format!("{agent}.snapshot"))
+    }
+
+    fn taken_path(&self, agent: &AgentName) -> PathBuf {
+        self.folder.join(format!("{agent}.snapshot.taken"))
+    }
+
+    /// Notes that the agent goes on from its snapshot.
+    pub(crate) fn take(&self, agent: &AgentName) -> io::Result<()> {
+        fs::rename(self.path(agent), self.taken_path(agent))
     }
 
     /// Replaces the agent's snapshot. It takes as long as the disk does.
@@ -83,24 +102,29 @@ impl Snapshots {
         file.write_all(&snapshot.data)?;
         file.sync_all()?;
         fs::rename(&beside, self.path(agent))?;
+        // It is there unless nothing was loaded.
+        let _ = fs::remove_file(self.taken_path(agent));
         File::open(&self.folder)?.sync_all()
     }
 
     /// The agent's snapshot; none if there never was one.
-    pub(crate) fn load(&self, agent: &AgentName) -> Result<Option<Snapshot>, SnapshotError> {
-        let path = self.path(agent);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(problem) if problem.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(problem) => {
-                let problem = problem.to_string();
-                return Err(SnapshotError { path, problem });
-            }
-        };
-        match read(file) {
-            Ok(snapshot) => Ok(Some(snapshot)),
-            Err(problem) => Err(SnapshotError { path, problem }),
+    pub(crate) fn load(&self, agent: &AgentName) -> Result<Option<Stored>, SnapshotError> {
+        for (path, taken) in [(self.path(agent), false), (self.taken_path(agent), true)] {
+            let snapshot = match File::open(&path) {
+                Ok(file) => read(file),
+                Err(problem) if problem.kind() == io::ErrorKind::NotFound => continue,
+                Err(problem) => Err(problem.to_string()),
+            };
+            return match snapshot {
+                Ok(snapshot) => Ok(Some(Stored {
+                    snapshot,
+                    path,
+                    taken,
+                })),
+                Err(problem) => Err(SnapshotError { path, problem }),
+            };
         }
+        Ok(None)
     }
 }
 
@@ -167,12 +191,20 @@ mod tests {
         assert!(snapshots.load(&agent).unwrap().is_none());
         snapshots.store(&agent, &snapshot(b"first\nline")).unwrap();
         snapshots.store(&agent, &snapshot(b"second\n")).unwrap();
-        let loaded = snapshots.load(&agent).unwrap().unwrap();
+        let stored = snapshots.load(&agent).unwrap().unwrap();
+        let loaded = stored.snapshot;
+        assert!(!stored.taken);
         assert_eq!(loaded.data, &b"second\n"[..]);
         assert_eq!((loaded.number, loaded.digest), (3, [7; 32]));
         assert_eq!(loaded.format, "count/1");
         let files = fs::read_dir(folder.path().join("state")).unwrap().count();
         assert_eq!(files, 1);
+        snapshots.take(&agent).unwrap();
+        assert!(snapshots.load(&agent).unwrap().unwrap().taken);
+        snapshots.store(&agent, &snapshot(b"third")).unwrap();
+        let files = fs::read_dir(folder.path().join("state")).unwrap().count();
+        assert_eq!(files, 1, "the one that was taken is gone");
+        assert!(!snapshots.load(&agent).unwrap().unwrap().taken);
     }
 
     #[test]

@@ -152,6 +152,8 @@ fn version_digest(file: &str, written: &written::Agent) -> Result<Digest, Config
         instances: &'a written::Instances,
         limits: &'a written::Limits,
         state: &'a written::State,
+        /// Of the reload settings the one that a version runs with: whether it keeps its state at all.
+        preserve_state: Option<bool>,
         route: &'a written::Route,
     }
     let runs_with = RunsWith {
@@ -159,6 +161,7 @@ fn version_digest(file: &str, written: &written::Agent) -> Result<Digest, Config
         instances: &written.instances,
         limits: &written.limits,
         state: &written.state,
+        preserve_state: written.reload.preserve_state,
         route: &written.route,
     };
     let mut value = serde_json::to_value(&runs_with)
@@ -172,7 +175,9 @@ fn drop_nulls(value: &mut serde_json::Value) {
     if let serde_json::Value::Object(map) = value {
         map.retain(|_, inner| {
             drop_nulls(inner);
-            !inner.is_null() && inner.as_object().is_none_or(|table| !table.is_empty())
+            let empty_table = inner.as_object().is_some_and(|table| table.is_empty());
+            let empty_list = inner.as_array().is_some_and(Vec::is_empty);
+            !inner.is_null() && !empty_table && !empty_list
         });
     }
 }

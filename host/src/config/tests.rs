@@ -85,6 +85,22 @@ fn only_what_a_version_runs_with_changes_its_digest() {
     assert_eq!(minute, read("[limits]\nrequest_timeout = '60s'").digest);
 }
 
+/// An upgrade of the host makes no new version: what the first release hashed is hashed the same for ever.
+#[test]
+fn keys_that_a_file_does_not_mention_are_not_in_its_digest() {
+    let digest = |text| read(text).digest.to_string();
+    assert_eq!(
+        digest(""),
+        "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+    );
+    assert_eq!(
+        digest("[limits]\nmemory = '64MiB'"),
+        "3b0dca1392d1a8675cfc72e3796b2d039090238ec313a6cf480b7faa983e2f95"
+    );
+    assert_ne!(digest(""), digest("[reload]\npreserve_state = false"));
+    assert_ne!(digest(""), digest("[state]\ncheckpoint = 'off'"));
+}
+
 #[test]
 fn an_unknown_key_is_refused_with_the_nearest() {
     refused(

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use caxton_rollout::{
     AgentName, Content, HotReloadId, Identity, Moment, Settings, Ticket, Traffic, VersionNumber,
@@ -120,6 +121,8 @@ pub(super) struct Agent {
     pub traffic: Option<Traffic>,
     /// Where requests wait while state moves.
     pub gate: Arc<Gate>,
+    /// How long they do, as the newest configuration has it: a hand-over goes by that, too.
+    pub gate_timeout: Duration,
     pub snapshots: BTreeMap<VersionNumber, Saved>,
     /// Held while its state is being stored: who starts it again waits for that.
     pub rests: Arc<Mutex<()>>,
@@ -200,7 +203,7 @@ impl Agent {
             }),
             affinity: trial.traffic.affinity.clone(),
             gate: live.version.is_stateful().then(|| Arc::clone(&self.gate)),
-            gate_timeout: live.material.config.reload.gate_timeout,
+            gate_timeout: self.gate_timeout,
         }
     }
 

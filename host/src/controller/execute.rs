@@ -145,7 +145,7 @@ impl Controller {
         };
         let runtime = Arc::clone(&self.runtime);
         let bytes = Arc::clone(&material.bytes);
-        let spec = material.spec(&agent, number, &self.agents_dir);
+        let spec = material.spec(&agent, number, &self.folders.agents);
         let done = self.done.clone();
         let name = agent.clone();
         // Where nothing serves there is nobody to hand state over: what the last process left is taken up.
@@ -257,6 +257,7 @@ impl Controller {
             let within = live.material.config.reload.gate_timeout;
             (Arc::clone(&live.version), within)
         });
+        let listened = entry.traffic.and_then(|before| before.listener);
         entry.traffic = traffic;
         let listener = traffic.and_then(|traffic| traffic.listener);
         let candidate = traffic
@@ -265,6 +266,10 @@ impl Controller {
         let serving = traffic.map(|traffic| traffic.serving);
         for (number, live) in &mut entry.live {
             let number = Some(*number);
+            if number == listened && number != listener {
+                // All that it has are copies, which nobody waits for.
+                live.version.cut();
+            }
             live.version.listen(number == listener);
             if [serving, candidate, listener].contains(&number) {
                 if let Some(drain) = live.draining.take() {

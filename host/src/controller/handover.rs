@@ -7,7 +7,7 @@ use caxton_rollout::{
     AgentName, Event, HandOverError, HandOverStep, HandedOver, StateFrom, StateSource, Ticket,
     VersionNumber,
 };
-use caxton_runtime::{Snapshot, Version};
+use caxton_runtime::{Snapshot, StateError, Version};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::agent::Saved;
@@ -38,12 +38,15 @@ impl Controller {
             return;
         };
         let Some(target) = entry.version(to) else {
-            return;
+            return self.step(not_there(agent, ticket, to));
         };
+        // It may have listened: copies that still wait in its line must not reach the state that it is about to get.
+        target.close();
+        target.cut();
         match source {
             StateSource::Live { from, wait, cut } => {
                 let Some(old) = entry.version(from) else {
-                    return;
+                    return self.step(not_there(agent, ticket, from));
                 };
                 // First the gate, so that who finds the version closed finds the gate closed, too.
                 entry.gate.close();
@@ -103,6 +106,10 @@ impl Controller {
         {
             let identity = live.identity;
             let saved = Saved { identity, snapshot };
+            // One for each content: a build that comes back again and again has new numbers each time.
+            entry
+                .snapshots
+                .retain(|_, before| before.identity != identity);
             entry.snapshots.insert(number, saved);
         }
         self.step(Event::HandedOver {
@@ -143,18 +150,22 @@ impl Live {
         wait: Duration,
         cut: bool,
     ) -> Result<(StateFrom, Option<Snapshot>), HandOverError> {
-        let until = (Instant::now() + wait).min(self.deadline);
+        let now = Instant::now();
+        // What is left of the time is for `save` and `load`.
+        let reserve = self.deadline.saturating_duration_since(now) / 4;
+        let until = (now + wait).min(self.deadline - reserve);
         if timeout_at(until, self.old.drained()).await.is_ok() {
             let left = self.deadline.saturating_duration_since(Instant::now());
-            let saved = self.old.save(left).await;
-            return match saved {
-                Ok(snapshot) => Ok((StateFrom::Live, Some(snapshot))),
+            match save_within(&self.old, left).await {
+                Ok(snapshot) => return Ok((StateFrom::Live, Some(snapshot))),
+                // A call that no caller waits for may run on; it is cut as the others are.
+                Err(StateError::Deadline { .. }) if cut => {}
                 Err(error) => {
                     let number = self.old.number();
                     let message = format!("version {number} did not save its state: {error}");
-                    Err(failed(HandOverStep::Save, message))
+                    return Err(failed(HandOverStep::Save, message));
                 }
-            };
+            }
         }
         if !cut {
             let (calls, number) = (self.old.in_flight(), self.old.number());
@@ -175,13 +186,35 @@ impl Live {
     }
 }
 
+/// Saves within the time, whatever else the instance is busy with.
+pub(super) async fn save_within(
+    version: &Version,
+    within: Duration,
+) -> Result<Snapshot, StateError> {
+    let saved = timeout(within, version.save(within)).await;
+    saved.unwrap_or(Err(StateError::Deadline { limit: within }))
+}
+
+fn not_there(agent: AgentName, ticket: Ticket, number: VersionNumber) -> Event {
+    let message = format!("version {number} is not there any more");
+    Event::HandedOver {
+        agent,
+        ticket,
+        result: Err(failed(HandOverStep::Load, message)),
+    }
+}
+
 async fn load(
     target: &Version,
     snapshot: Option<&Snapshot>,
     deadline: Instant,
 ) -> Result<(), HandOverError> {
+    // Copies that were cut as the hand-over began.
+    let _ = timeout(CUT_WAIT, target.drained()).await;
     let left = deadline.saturating_duration_since(Instant::now());
-    target.load(snapshot, left).await.map_err(|error| {
+    let loaded = timeout(left, target.load(snapshot, left)).await;
+    let loaded = loaded.unwrap_or(Err(StateError::Deadline { limit: left }));
+    loaded.map_err(|error| {
         let number = target.number();
         let message = match snapshot {
             Some(snapshot) => format!(
@@ -203,7 +236,7 @@ async fn open_as_saved(
     if target.is_as_saved() {
         return Ok(StateFrom::Snapshot);
     }
-    let Some(saved) = target.saved().or(saved) else {
+    let Some(saved) = saved.or_else(|| target.saved()) else {
         let number = target.number();
         let message = format!(
             "version {number} never saved its state: take --state fresh to let it begin empty, or leave --state out to carry \

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::agent::{Material, Refused};
 use super::{Controller, Done};
 use crate::config::AgentConfig;
+use crate::folders::Folders;
 use crate::policies::Policies;
 
 /// What came of looking into a file.
@@ -89,13 +90,21 @@ impl Controller {
         let runtime = Arc::clone(&self.runtime);
         let policies = Arc::clone(&self.policies);
         let defaults = Arc::clone(&self.defaults);
+        let folders = Arc::clone(&self.folders);
         // A change is only taken while there is a place, see `run`: at most so many contents wait here.
         let place = Arc::clone(&self.inspecting).try_acquire_owned();
         let name = agent.clone();
         self.spawn(async move {
             let file = name.to_string();
             let look = tokio::task::spawn_blocking(move || {
-                material(&runtime, &file, &component, config.as_ref(), &defaults)
+                material(
+                    &runtime,
+                    &file,
+                    &component,
+                    config.as_ref(),
+                    &defaults,
+                    &folders,
+                )
             });
             let looked = look
                 .await
@@ -129,6 +138,7 @@ impl Controller {
             Err(Wrong { file, error }) => self.refuse(Some(agent.as_ref()), file, error, false),
             Ok((identity, material)) => {
                 entry.refused.retain(|_, refused| refused.by_watch);
+                entry.gate_timeout = material.config.reload.gate_timeout;
                 let event = Event::Wanted {
                     agent,
                     content: material.content(identity),
@@ -215,6 +225,7 @@ fn material(
     component: &caxton_watch::Content,
     config: Option<&caxton_watch::Content>,
     defaults: &toml::Table,
+    folders: &Folders,
 ) -> Result<(Identity, Arc<Material>), Wrong> {
     let file = format!("{agent}.toml");
     let wrong = |error: String| Wrong {
@@ -232,6 +243,9 @@ fn material(
         );
         return Err(Wrong::config(agent, error));
     }
+    folders
+        .allow(&config.dirs)
+        .map_err(|e| Wrong::config(agent, e))?;
     let inspection = runtime
         .inspect(&component.bytes)
         .map_err(|refusal| Wrong::component(agent, refusal))?;

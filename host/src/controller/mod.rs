@@ -15,7 +15,6 @@ mod show;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +37,7 @@ use self::intake::Inspected;
 use crate::clock::Clock;
 use crate::config::RouteConfig;
 use crate::events::EventLog;
+use crate::folders::Folders;
 use crate::handle::{ControllerHandle, Ordered};
 use crate::policies::Policies;
 use crate::published::{AgentStatus, Published};
@@ -93,17 +93,15 @@ pub struct Parts {
     pub fleet: FleetSettings,
     /// The host's time.
     pub clock: Clock,
-    /// The watched directory, where relative paths in configurations begin.
-    pub agents_dir: PathBuf,
-    /// Where the state of stopped agents is kept.
-    pub data_dir: PathBuf,
+    /// Where the watched directory is, and where the state of stopped agents is kept.
+    pub(crate) folders: Folders,
 }
 
 /// See the module's documentation.
 pub struct Controller {
     fleet: Fleet,
     clock: Clock,
-    agents_dir: PathBuf,
+    folders: Arc<Folders>,
     snapshots: Snapshots,
     runtime: Arc<Runtime>,
     policies: Arc<Policies>,
@@ -151,8 +149,8 @@ impl Controller {
             fleet: Fleet::new(parts.fleet),
             measured_until: parts.clock.now(),
             clock: parts.clock,
-            agents_dir: parts.agents_dir,
-            snapshots: Snapshots::within(&parts.data_dir),
+            snapshots: Snapshots::within(&parts.folders.data),
+            folders: Arc::new(parts.folders),
             runtime: parts.runtime,
             policies: parts.policies,
             routes: parts.routes,

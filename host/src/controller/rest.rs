@@ -9,7 +9,8 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::Controller;
-use crate::snapshots::Snapshots;
+use super::handover::save_within;
+use crate::snapshots::{Snapshots, Stored};
 
 /// Puts a version to rest: it takes no further call, ends those it has, and what it remembers is stored.
 ///
@@ -27,7 +28,7 @@ async fn put_to_rest(
         version.cut();
     }
     let left = deadline.saturating_duration_since(Instant::now());
-    let snapshot = match version.save(left.max(LAST_SAVE)).await {
+    let snapshot = match save_within(&version, left.max(LAST_SAVE)).await {
         Ok(snapshot) => Some(snapshot),
         Err(error) => {
             let checkpoint = version.checkpoint();
@@ -48,6 +49,9 @@ async fn put_to_rest(
 /// A save gets at least this long, however long the calls before it took.
 const LAST_SAVE: Duration = Duration::from_secs(1);
 
+/// Calls that still run when the host ends have had the gateway's time to end already.
+const STOP_WAIT: Duration = Duration::from_secs(10);
+
 async fn store(agent: AgentName, snapshot: Snapshot, snapshots: Snapshots) {
     let name = agent.clone();
     let stored = tokio::task::spawn_blocking(move || snapshots.store(&agent, &snapshot)).await;
@@ -65,20 +69,37 @@ pub(super) async fn wake(
     within: Duration,
 ) -> Result<(), String> {
     let _stored = rests.lock().await;
-    let name = agent.clone();
-    let stored = tokio::task::spawn_blocking(move || snapshots.load(&name)).await;
+    let (name, folder) = (agent.clone(), snapshots.clone());
+    let stored = tokio::task::spawn_blocking(move || folder.load(&name)).await;
     let stored = stored.map_err(|error| error.to_string())?;
-    let Some(snapshot) = stored.map_err(|error| error.to_string())? else {
+    let Some(Stored {
+        snapshot,
+        path,
+        taken,
+    }) = stored.map_err(|error| error.to_string())?
+    else {
         return Ok(());
     };
     let loaded = version.load(Some(&snapshot), within).await;
     loaded.map_err(|error| {
         format!(
-            "it did not load the state that version {} left, format {:?}: {error}; drop a component that reads it, or remove {agent}.snapshot \
-             from the folder `state` of the data directory to start empty",
-            snapshot.number, snapshot.format
+            "it did not load the state that version {} left, format {:?}: {error}; drop a component that reads it, or remove {} to \
+             start empty",
+            snapshot.number,
+            snapshot.format,
+            path.display()
         )
-    })
+    })?;
+    if taken {
+        tracing::warn!(%agent, "its state is the one that the start before this one began with: the host was not stopped in order, and what was answered since is not in it");
+        return Ok(());
+    }
+    let name = agent.clone();
+    let noted = tokio::task::spawn_blocking(move || snapshots.take(&name)).await;
+    if let Ok(Err(problem)) = noted {
+        tracing::warn!(%agent, "{} could not be noted as taken: {problem}", path.display());
+    }
+    Ok(())
 }
 
 impl Controller {
@@ -111,6 +132,7 @@ impl Controller {
             let live = entry.live.get(&entry.serving()?)?;
             let within = live.material.config.reload.gate_timeout;
             let stateful = live.version.is_stateful();
+            let within = within.min(STOP_WAIT);
             stateful.then(|| (agent.clone(), Arc::clone(&live.version), within))
         });
         for (agent, version, within) in serving.collect::<Vec<_>>() {

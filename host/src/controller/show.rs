@@ -42,7 +42,11 @@ impl Controller {
 
     /// An agent that nobody knows any more leaves nothing behind.
     fn forget_if_idle(&mut self, name: &AgentName) {
-        let idle = |entry: &Agent| entry.live.is_empty() && entry.materials.is_empty();
+        // Whose state is being stored is remembered until it is: who comes back waits for that.
+        let idle = |entry: &Agent| {
+            let stores = Arc::strong_count(&entry.rests) > 1;
+            entry.live.is_empty() && entry.materials.is_empty() && !stores
+        };
         // An inspection that still runs finds no entry and is dropped, so one that was begun must be waited for.
         if self
             .agents

@@ -10,6 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use caxton_runtime::{Admission, CallError, CallInfo};
 use http::HeaderMap;
+use http_body::Body;
 use tokio::time::{Instant, sleep_until};
 
 use super::reached::Reached;
@@ -17,6 +18,9 @@ use super::refused::Refused;
 use super::settings::GATE_PAUSE;
 use crate::gate::{Gate, GateError, Turn};
 use crate::routes::{Listener, RoutingTable, Served};
+
+/// Bytes of a body that may wait at the gate. With the number of those that wait there this bounds what they hold.
+const HELD_BODY: u64 = 64 << 10;
 
 /// A place at the version that was reached.
 pub(crate) struct Admitted {
@@ -74,6 +78,27 @@ pub(crate) async fn admit(
             Err(error) => return Err(Refused::Call(error)),
         }
     }
+}
+
+/// Waits while the agent's gate is closed, before a body is read that is large or has no length: it stays with its caller until there is
+/// somebody to hand it to. Smaller ones wait whole, in the order in which they came.
+pub(crate) async fn before_body(
+    routes: &ArcSwap<RoutingTable>,
+    reached: &mut Reached,
+    body: &impl Body,
+) -> Result<(), Refused> {
+    let serving = reached.serving()?;
+    let closed = serving.gate.clone().filter(|gate| gate.is_closed());
+    let small = body
+        .size_hint()
+        .upper()
+        .is_some_and(|length| length <= HELD_BODY);
+    let (Some(gate), false) = (closed, small) else {
+        return Ok(());
+    };
+    let passed = gate.pass(serving.gate_timeout).await;
+    drop(passed.map_err(|error| refused(reached, error))?);
+    reached.look_anew(&routes.load())
 }
 
 /// Nobody answers: no version is named by it.

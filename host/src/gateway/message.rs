@@ -134,7 +134,7 @@ pub(crate) fn into_reply(
 }
 
 /// Whether a header belongs to one connection, or says where a message ends.
-fn is_framing(name: &HeaderName) -> bool {
+pub(super) fn is_framing(name: &HeaderName) -> bool {
     [
         CONNECTION,
         CONTENT_LENGTH,

@@ -12,7 +12,7 @@ use http::{HeaderName, Method, Request, Response};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 
-use super::admission::{Admitted, admit};
+use super::admission::{Admitted, admit, before_body};
 use super::connection::Connection;
 use super::mirror::{self, Copied, MIRRORED, Teed, Witness};
 use super::reached::Reached;
@@ -93,6 +93,8 @@ async fn forward(
     reached.choose(request.headers())?;
     match reached.version()?.inspection().contract {
         Contract::Http if reached.version()?.is_single() && !request.body().is_end_stream() => {
+            before_body(&connection.shared.routes, reached, request.body()).await?;
+            reached.choose(request.headers())?;
             let whole = take_whole(request, reached.version()?).await?;
             reached.look_anew(&connection.shared.routes.load())?;
             http(connection, whole, reached).await
@@ -178,6 +180,8 @@ async fn handle(
     if request.method() != Method::POST {
         return Err(Refused::HandlerWantsPost);
     }
+    before_body(&connection.shared.routes, reached, request.body()).await?;
+    reached.choose(request.headers())?;
     let (head, body) = request.into_parts();
     let limits = reached.version()?.limits();
     let limit = limits.request_body;

@@ -12,7 +12,10 @@ impl Reload {
         let configured = &self.settings.reload;
         match strategy {
             Strategy::TrafficSplitting if configured.progressive => configured.stages.clone(),
-            Strategy::TrafficSplitting => vec![Stage::of(configured.split)],
+            Strategy::TrafficSplitting => vec![Stage {
+                needs_operator: true,
+                ..Stage::of(configured.split)
+            }],
             _ => Vec::new(),
         }
     }

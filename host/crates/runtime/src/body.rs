@@ -172,7 +172,10 @@ impl Drop for AgentBody {
             && (whole || self.drain)
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            if !whole {
+            if !whole && self.call.serving().single.is_some() {
+                // Its place is given back when the guest has ended: until then the one instance is not free.
+                self.call.forgo();
+            } else if !whole {
                 self.call.settle(Outcome::NotCounted);
             }
             runtime.spawn(drain(inner, Arc::clone(&self.call), whole));

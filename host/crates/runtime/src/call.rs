@@ -209,8 +209,8 @@ pub(crate) struct Call {
     serving: Arc<Serving>,
     info: CallInfo,
     pub(crate) started: Instant,
-    /// When its turn came, where calls wait in line for one instance.
-    turn: OnceLock<Instant>,
+    /// When its turn came, where calls wait in line for one instance; none: it gave up before. One of the two, and once.
+    turn: OnceLock<Option<Instant>>,
     pub(crate) cut_round: u64,
     sides: AtomicU8,
     outcome: AtomicU8,
@@ -258,21 +258,25 @@ impl Call {
         &self.serving
     }
 
-    /// Its turn has come, and the guest's time begins.
-    pub(crate) fn take_turn(&self) {
-        // It comes once.
-        let _ = self.turn.set(Instant::now());
+    /// Its turn has come, and the guest's time begins; false where it gave up before.
+    pub(crate) fn take_turn(&self) -> bool {
+        self.turn.set(Some(Instant::now())).is_ok()
     }
 
-    /// Whether it waits in line no more.
-    pub(crate) fn has_turn(&self) -> bool {
-        self.turn.get().is_some()
+    /// It waits no more; false where its turn has come: then it is being done, and its answer must be waited for.
+    pub(crate) fn give_up_turn(&self) -> bool {
+        self.turn.set(None).is_ok()
     }
 
     /// When the head of the reply must be there.
     pub(crate) fn deadline(&self) -> Instant {
-        let began = self.turn.get().unwrap_or(&self.started);
-        *began + self.serving.spec.limits.request_timeout
+        let began = self.turn.get().copied().flatten();
+        began.unwrap_or(self.started) + self.serving.spec.limits.request_timeout
+    }
+
+    /// Its caller has gone: whatever the guest still does counts nowhere.
+    pub(crate) fn forgo(&self) {
+        self.outcome.store(Outcome::NotCounted.to_u8(), Relaxed);
     }
 
     /// The head is on its way; the latency of an HTTP call ends here.

@@ -112,6 +112,10 @@ impl Serving {
         if self.is_closed() {
             return Err(CallError::Closed);
         }
+        // A copy that comes late must not do for good what was done once already.
+        if info.mirrored && !self.is_listening() {
+            return Err(CallError::Closed);
+        }
         if before >= limit {
             admission.shed();
             return Err(CallError::Busy(format!(

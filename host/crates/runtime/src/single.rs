@@ -26,7 +26,7 @@ use tokio::time::Instant;
 pub(crate) struct Single {
     /// Unbounded by itself: who stands here has a place among the calls in flight until it leaves the line, and those are bounded.
     calls: mpsc::UnboundedSender<Job>,
-    /// Unbounded by itself: the host asks for one thing and waits for its answer.
+    /// Unbounded by itself: the host asks for a few things, each with a time limit, and those that nobody waits for are skipped.
     asks: mpsc::UnboundedSender<Ask>,
     pub(crate) book: StateBook,
     /// The instance lives and nothing has entered it since the last save.
@@ -233,7 +233,9 @@ impl Keeper {
         if serving.is_cut(call.cut_round) {
             return job.refuse(CallError::Cut);
         }
-        call.take_turn();
+        if !call.take_turn() {
+            return call.settle(Outcome::NotCounted);
+        }
         self.look(serving, single).await;
         if let Err(error) = self.ready_for(serving, single, &call).await {
             return job.refuse(error);

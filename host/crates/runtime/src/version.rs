@@ -180,7 +180,7 @@ impl Version {
             let limit = self.limits().request_timeout;
             match tokio::time::timeout(limit, &mut answer).await {
                 Ok(answer) => return answer.unwrap_or_else(|_| Err(instance_lost())),
-                Err(_) if call.has_turn() => {}
+                Err(_) if !call.give_up_turn() => {}
                 Err(_) => {
                     let waited = limit.as_millis();
                     let busy = format!("the call had no turn within {waited} ms");

@@ -2,13 +2,12 @@
 
 use bytes::Bytes;
 use caxton_runtime::{BodyError, CallError, Failure, Message};
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CONTENT_TYPE, DATE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body::Frame;
 use sha2::{Digest, Sha256};
 
+use super::super::message::is_framing;
 use crate::routes::MirrorRules;
 
 /// How a version answered.
@@ -161,7 +160,7 @@ impl Sketch {
     /// The headers that are compared. How a body is framed is the connection's matter; the body itself is compared.
     fn compared(&self, headers: &HeaderMap) -> HeaderMap {
         let is_compared = |name: &HeaderName| {
-            !always_differs(name) && !is_of_connection(name) && !self.ignored.contains(name)
+            !always_differs(name) && !is_framing(name) && !self.ignored.contains(name)
         };
         let kept = headers.iter().filter(|(name, _)| is_compared(name));
         let mut compared = HeaderMap::new();
@@ -174,19 +173,6 @@ impl Sketch {
 
 fn always_differs(name: &HeaderName) -> bool {
     *name == DATE || name.as_str().starts_with("x-caxton-")
-}
-
-fn is_of_connection(name: &HeaderName) -> bool {
-    [
-        CONNECTION,
-        CONTENT_LENGTH,
-        TE,
-        TRAILER,
-        TRANSFER_ENCODING,
-        UPGRADE,
-    ]
-    .contains(name)
-        || matches!(name.as_str(), "keep-alive" | "proxy-connection")
 }
 
 #[cfg(test)]

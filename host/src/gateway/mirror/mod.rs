@@ -19,7 +19,7 @@ mod watch;
 
 use caxton_runtime::{CallInfo, Message};
 use http::{HeaderName, Method, Request};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use tokio::sync::oneshot;
 
 pub(crate) use self::copy::{Copied, Copy};
