@@ -74,6 +74,7 @@ fn mirrored(
     counts: &Arc<MirrorCounts>,
     requests: MirrorRequests,
 ) -> AgentRoute {
+    listener.listen(true);
     let rules = MirrorRules {
         requests,
         ..MirrorRules::default()

@@ -195,7 +195,10 @@ fn a_slow_candidate_is_compared_with_the_stable_version_in_the_same_windows_only
     assert_eq!(by_default(&apart).0, "proceed");
     let fast = by_default(&[window(Some(took(5)), took(25))]);
     assert_eq!(fast.0, "proceed", "five times as slow, and nobody minds");
-    assert_eq!(by_default(&[window(Some(took(5)), took(26))]).0, "rollback, candidate");
+    assert_eq!(
+        by_default(&[window(Some(took(5)), took(26))]).0,
+        "rollback, candidate"
+    );
 }
 
 #[test]

@@ -35,7 +35,9 @@ impl Guest for Counter {
             _ => {}
         }
         let count = COUNT.fetch_add(1, Relaxed) + 1;
-        let kibibytes = path.strip_prefix("/large/").and_then(|text| text.parse().ok());
+        let kibibytes = path
+            .strip_prefix("/large/")
+            .and_then(|text| text.parse().ok());
         reply(out, &count.to_string(), kibibytes.unwrap_or(0));
     }
 }

@@ -275,6 +275,21 @@ fn without_progress_the_share_is_the_configured_one() {
     assert_eq!(last_status(&stage), HotReloadStatus::Completed);
 }
 
+/// The strategy policy that is embedded wants to go on whenever the version is fit.
+#[test]
+fn a_share_that_does_not_progress_is_held_whatever_the_policy_wants() {
+    let mut stage = splitting(Vec::new());
+    stage.settings.reload.progressive = false;
+    stage.settings.reload.split = 35;
+    stage.answers.step = Step::Advance;
+    stage.drop_file(2);
+    stage.pass(4 * 3_600);
+    assert_eq!((share(&stage), kinds(&stage)), (35, vec!["needs-operator"]));
+    stage.order(Order::Resume).unwrap();
+    stage.pass(2);
+    assert_eq!(stage.view().serving, Some(number(2)));
+}
+
 #[test]
 fn orders_while_traffic_is_split() {
     let begin = || {

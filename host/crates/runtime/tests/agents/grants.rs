@@ -3,7 +3,7 @@
 use crate::{PATIENCE, http, runtime, soon, text, version};
 use bytes::Bytes;
 use caxton_runtime::{
-    AgentSpec, CallInfo, DirGrant, Instances, Outbound, Runtime, RuntimeOptions, Version,
+    AgentSpec, CallError, CallInfo, DirGrant, Instances, Outbound, Runtime, RuntimeOptions, Version,
 };
 use caxton_test_artifacts::{REACHING, WEB};
 use http_body_util::Empty;
@@ -197,6 +197,9 @@ async fn a_copy_is_in_flight_like_any_call_and_counts_on_its_own() {
         mirrored: true,
         ..CallInfo::default()
     };
+    let late = version.admit(info).unwrap_err();
+    assert_eq!(late, CallError::Closed, "it does not listen");
+    version.listen(true);
     let admission = version.admit(info).unwrap();
     assert_eq!(version.in_flight(), 1);
     assert!(version.admit(info).is_err(), "full");
