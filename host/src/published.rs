@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use caxton_rollout::{AgentName, AgentState, AgentView, Attention, HotReloadResult, VersionNumber};
 use caxton_runtime::Version;
@@ -40,6 +41,8 @@ pub struct Live {
     pub versions: Vec<LiveVersion>,
     /// Of agents that keep state.
     pub gate: Option<Arc<Gate>>,
+    /// The longest that a request waited there, in the last interval in which any did.
+    pub longest_wait: Duration,
 }
 
 /// A version that is up, for as long as it lives.
@@ -79,6 +82,7 @@ struct LiveView {
 struct GateView {
     closed: bool,
     waiting: usize,
+    longest_wait_ms: u64,
 }
 
 impl Live {
@@ -107,6 +111,7 @@ impl Serialize for Live {
         let gate = self.gate.as_ref().map(|gate| GateView {
             closed: gate.is_closed(),
             waiting: gate.waiting(),
+            longest_wait_ms: u64::try_from(self.longest_wait.as_millis()).unwrap_or(u64::MAX),
         });
         let mut map = to.serialize_map(Some(3))?;
         map.serialize_entry("in_flight", &self.in_flight())?;

@@ -4,6 +4,7 @@
 
 mod agent;
 mod host;
+mod reload;
 mod units;
 mod written;
 

@@ -123,6 +123,8 @@ pub(super) struct Agent {
     pub gate: Arc<Gate>,
     /// How long they do, as the newest configuration has it: a hand-over goes by that, too.
     pub gate_timeout: Duration,
+    /// The longest that one did, in the last interval in which any did.
+    pub longest_wait: Duration,
     pub snapshots: BTreeMap<VersionNumber, Saved>,
     /// Held while its state is being stored: who starts it again waits for that.
     pub rests: Arc<Mutex<()>>,

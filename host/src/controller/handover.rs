@@ -14,7 +14,7 @@ use super::agent::Saved;
 use super::{Controller, Done};
 
 /// How long calls that were cut may take to end. An instance that is cut ends at its next tick.
-const CUT_WAIT: Duration = Duration::from_secs(2);
+const CUT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What came of a hand-over, with what was saved on the way.
 pub(super) struct Moved {
@@ -172,13 +172,13 @@ impl Live {
             let message = format!(
                 "{calls} calls of version {number} did not end within {} ms, and a call that is cut cannot be saved: let it end \
                  sooner, or raise [reload] drain_timeout and gate_timeout",
-                wait.as_millis()
+                until.saturating_duration_since(now).as_millis()
             );
             return Err(failed(HandOverStep::Drain, message));
         }
         self.cut = self.old.cut();
         // Whoever is told of the cut has the answer by then; what remains is the instance's end.
-        let _ = timeout(CUT_WAIT, self.old.drained()).await;
+        let _ = timeout(CUT_PATIENCE, self.old.drained()).await;
         Ok(match self.old.checkpoint() {
             Some(checkpoint) => (StateFrom::Checkpoint, Some(checkpoint)),
             None => (StateFrom::None, None),
@@ -210,7 +210,7 @@ async fn load(
     deadline: Instant,
 ) -> Result<(), HandOverError> {
     // Copies that were cut as the hand-over began.
-    let _ = timeout(CUT_WAIT, target.drained()).await;
+    let _ = timeout(CUT_PATIENCE, target.drained()).await;
     let left = deadline.saturating_duration_since(Instant::now());
     let loaded = timeout(left, target.load(snapshot, left)).await;
     let loaded = loaded.unwrap_or(Err(StateError::Deadline { limit: left }));

@@ -27,6 +27,10 @@ impl Controller {
                 continue;
             };
             let seconds = end.since(start).as_secs_f64();
+            let waited = entry.gate.take_longest_wait();
+            if !waited.is_zero() {
+                entry.longest_wait = waited;
+            }
             let versions = measures(entry, seconds);
             let losses = losses(entry);
             for (number, loss) in losses {

@@ -108,6 +108,7 @@ fn running(entry: &Agent) -> Live {
     Live {
         versions: entry.live.iter().map(version).collect(),
         gate: stateful.then(|| Arc::clone(&entry.gate)),
+        longest_wait: entry.longest_wait,
     }
 }
 

@@ -66,6 +66,7 @@ pub use fleet::{Fleet, FleetSettings};
 pub use judge::{Judgement, combine};
 pub use notice::{Happened, Notice};
 pub use order::{Order, OrderError, StateChoice};
+pub use plan::MAX_STAGES;
 pub use result::{Evidence, HotReloadResult, Restored, StateReport};
 pub use series::MAX_WINDOWS;
 pub use status::HotReloadStatus;

@@ -4,7 +4,7 @@ use crate::reload::Reload;
 use crate::{Fault, FaultKind, Plan, Stage, Strategy, ValidationError};
 
 /// How many stages a plan has at most, as the contract says.
-const MAX_STAGES: usize = 32;
+pub const MAX_STAGES: usize = 32;
 
 impl Reload {
     /// The stages of a strategy as they are configured; one that lasts until somebody ends it where shares do not progress.

@@ -244,12 +244,14 @@ impl Keeper {
             return job.refuse(lost());
         };
         single.as_saved.store(false, SeqCst);
+        let mirrored = call.is_mirrored();
         let after = instance.work(serving, job, false).await;
         supervise_unless_settled(serving, call);
         match after {
-            After::Usable => self.answered += 1,
+            // What copies leave behind nobody misses.
+            After::Usable => self.answered += u64::from(!mirrored),
             After::Spent => {
-                self.answered += 1;
+                self.answered += u64::from(!mirrored);
                 // It is sound, and only holds too much of its calls: what it knows goes on in the next.
                 self.checkpoint(serving, single).await;
                 self.end(
