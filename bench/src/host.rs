@@ -95,10 +95,26 @@ impl Host {
     /// Asks until this version answers; returns when it did.
     pub async fn answered_by(&self, name: &str, version: u32) -> Result<Instant> {
         let url = format!("http://{}/{name}/", self.gateway);
+        self.answered(name, version, || self.client.get(&url)).await
+    }
+
+    /// The same for an agent that takes messages.
+    pub async fn answered_by_post(&self, name: &str, version: u32) -> Result<Instant> {
+        let url = format!("http://{}/{name}", self.gateway);
+        self.answered(name, version, || self.client.post(&url))
+            .await
+    }
+
+    async fn answered(
+        &self,
+        name: &str,
+        version: u32,
+        ask: impl Fn() -> reqwest::RequestBuilder,
+    ) -> Result<Instant> {
         let wanted = version.to_string();
         let given_up = Instant::now() + DEADLINE;
         loop {
-            let reply = self.client.get(&url).send().await?;
+            let reply = ask().send().await?;
             let by = reply.headers().get("x-caxton-version").cloned();
             let answered = Instant::now();
             reply.bytes().await?;

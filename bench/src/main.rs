@@ -3,12 +3,14 @@
 //! Each command starts the real binary from the same target folder, drops real components and prints what it measured;
 //! none of it judges. Times are noisy where other work runs beside them, so compare figures of one run only.
 
+mod handover;
 mod host;
 mod memory;
 mod reload;
 mod serve;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -35,6 +37,18 @@ enum Command {
         #[arg(long, default_value_t = 1000)]
         reloads: u32,
     },
+    /// How long requests wait while an agent's state moves from version to version.
+    Handover {
+        /// Graceful reloads, each with its own digest.
+        #[arg(long, default_value_t = 50)]
+        reloads: u32,
+        /// Clients, each with one connection.
+        #[arg(long, default_value_t = 8)]
+        clients: u32,
+        /// Milliseconds between two reloads.
+        #[arg(long, default_value_t = 200)]
+        pause_ms: u64,
+    },
     /// Requests per second and latencies beside `wasmtime serve`, on the same component. Needs wrk.
     Serve {
         /// The wasmtime command-line tool.
@@ -57,6 +71,18 @@ async fn main() -> anyhow::Result<()> {
     match Options::parse().command {
         Command::Reload { count } => reload::measure(count).await,
         Command::Memory { reloads } => memory::measure(reloads).await,
+        Command::Handover {
+            reloads,
+            clients,
+            pause_ms,
+        } => {
+            let load = handover::Load {
+                reloads,
+                clients,
+                pause: Duration::from_millis(pause_ms),
+            };
+            handover::measure(load).await
+        }
         Command::Serve {
             wasmtime,
             rounds,
