@@ -51,10 +51,22 @@ pub struct LiveVersion {
     pub(crate) number: VersionNumber,
     pub(crate) version: Weak<Version>,
     pub(crate) listening: bool,
+    pub(crate) copies: Option<Copies>,
     pub(crate) rates: Rates,
 }
 
-/// What a version did in the last full interval.
+/// What a listener has heard since it listens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Copies {
+    /// Copies that it answered.
+    pub copies: u64,
+    /// Of those, answers that differed from the one that the caller got.
+    pub mismatches: u64,
+    /// Requests of which it got no copy: it was full, or the body was too large.
+    pub skipped: u64,
+}
+
+/// What a version did in the last full interval; a listener: with copies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Rates {
     /// Finished calls that it answers for.
@@ -74,6 +86,8 @@ struct LiveView {
     in_flight: u32,
     stateful: bool,
     listening: bool,
+    #[serde(flatten)]
+    copies: Option<Copies>,
     #[serde(flatten)]
     rates: Rates,
 }
@@ -104,6 +118,7 @@ impl Serialize for Live {
                 in_flight: version.in_flight(),
                 stateful: version.is_stateful(),
                 listening: live.listening,
+                copies: live.copies,
                 rates: live.rates,
             })
         };

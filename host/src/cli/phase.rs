@@ -16,11 +16,15 @@ pub(super) const HANDING_OVER: &str = "handing over";
 pub(super) const BAKING: &str = "baking";
 
 /// The stage of a traffic split, counted from one as people do.
-pub(super) fn stage(reload: &Reload) -> Option<String> {
-    (reload.stages > 0 && reload.status == IN_PROGRESS && reload.stage < reload.stages).then(|| {
-        let stage = reload.stage.saturating_add(1);
-        format!("stage {stage} of {}", reload.stages)
-    })
+pub(super) fn stage(agent: &Agent, reload: &Reload) -> Option<String> {
+    (agent.split < 100
+        && reload.stages > 0
+        && reload.status == IN_PROGRESS
+        && reload.stage < reload.stages)
+        .then(|| {
+            let stage = reload.stage.saturating_add(1);
+            format!("stage {stage} of {}", reload.stages)
+        })
 }
 
 /// How long it has been in its stage, or listening, and how much it has seen there, of what it has to.
@@ -91,7 +95,7 @@ pub(super) fn step(agent: &Agent) -> String {
     if agent.split >= 100 {
         return BAKING.to_owned();
     }
-    stage(reload).unwrap_or_else(|| reload.status.clone())
+    stage(agent, reload).unwrap_or_else(|| reload.status.clone())
 }
 
 /// The gate in words.

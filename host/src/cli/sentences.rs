@@ -69,6 +69,29 @@ fn known(kind: &str, fields: &Fields<'_>) -> Option<(String, Tone)> {
             ),
         },
         "share" => (share(fields)?, Tone::Strong),
+        "handed-over" => (
+            format!(
+                "{} has its state, from {}",
+                fields.version("to"),
+                match fields.text("state_from")? {
+                    "live" => "the version before it, complete",
+                    "checkpoint" => "the last checkpoint",
+                    "snapshot" => "what was saved last",
+                    _ => "nowhere: it begins empty",
+                }
+            ),
+            Tone::Busy,
+        ),
+        "state-lost" => (
+            format!(
+                "{} lost what {} answered calls had left in its memory: {}",
+                fields.version("number"),
+                fields.number("calls")?,
+                fields.text("reason")?
+            ),
+            Tone::Bad,
+        ),
+        "order-failed" => (fields.text("reason")?.to_owned(), Tone::Bad),
         "listening" => (
             format!(
                 "{} hears copies of the requests, nobody gets its answers",

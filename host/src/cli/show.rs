@@ -4,7 +4,7 @@ use super::sentences::{evidence_words, sentence, status_tone};
 use super::table::{Cell, Table};
 use super::text::{Paint, Tone, harmless};
 use super::time::{ago, date_time, span};
-use super::views::{Agent, Attention, Ended, Happened, Reload, Version};
+use super::views::{Agent, Attention, Ended, Happened, Reload, StateReport, Version};
 
 /// Digits of a digest that tell two versions apart.
 const SHORT_DIGEST: usize = 12;
@@ -152,6 +152,10 @@ fn ended_cells(ended: &Ended, now: u64, paint: Paint) -> [(String, Tone); 7] {
         (Some(reason), _) | (None, Some(reason)) => reason.as_str(),
         (None, None) => evidence_words(&ended.evidence),
     };
+    let why = match ended.state.as_ref().and_then(state_words) {
+        Some(state) => format!("{why}; {state}"),
+        None => why.to_owned(),
+    };
     let lost_tone = if ended.lost_requests == 0 {
         Tone::Plain
     } else {
@@ -170,8 +174,26 @@ fn ended_cells(ended: &Ended, now: u64, paint: Paint) -> [(String, Tone); 7] {
             Tone::Plain,
         ),
         (ended.lost_requests.to_string(), lost_tone),
-        (harmless(why).into_owned(), Tone::Plain),
+        (harmless(&why).into_owned(), Tone::Plain),
     ]
+}
+
+/// What became of the state, where that is not simply that it moved.
+fn state_words(state: &StateReport) -> Option<String> {
+    let since = match state.calls_since {
+        Some(1) => ", without 1 call answered since".to_owned(),
+        Some(calls) => format!(", without {calls} calls answered since"),
+        None => String::new(),
+    };
+    match (state.state_from.as_deref(), state.restored_from.as_deref()) {
+        (Some("checkpoint"), _) => Some("state from the last checkpoint".to_owned()),
+        (Some("none"), _) | (_, Some("none")) => Some("it began without state".to_owned()),
+        (_, Some("live")) => Some(format!("state as it was before the swap{since}")),
+        (_, Some("snapshot")) | (Some("snapshot"), _) => {
+            Some(format!("state as it was last saved{since}"))
+        }
+        _ => None,
+    }
 }
 
 fn versions(ended: &Ended) -> String {

@@ -78,7 +78,7 @@ impl Page {
             what.push_str(", paused");
         }
         what.push_str(&format!(", {}", reload.strategy));
-        let stage = phase::stage(reload);
+        let stage = phase::stage(agent, reload);
         let is_staged = stage.is_some();
         if let Some(stage) = stage {
             what.push_str(&format!(", {stage}"));
@@ -122,15 +122,9 @@ impl Page {
                 label = "";
             }
         }
-        let stateful: Vec<String> = agent
-            .live
-            .iter()
-            .filter(|live| live.stateful)
-            .map(|live| format!("v{}", live.number))
-            .collect();
-        if !stateful.is_empty() {
-            let text = format!("in {}, one call at a time", stateful.join(" and "));
-            self.line("state", text);
+        let serves = |live: &&Live| live.stateful && Some(live.number) == agent.serving;
+        if let Some(live) = agent.live.iter().find(serves) {
+            self.line("state", format!("in v{}, one call at a time", live.number));
         }
     }
 
@@ -183,6 +177,13 @@ pub(super) fn rates(live: &Live) -> Option<String> {
     }
     if live.listening {
         text.push_str(", copies only");
+        if let (Some(copies), Some(mismatches)) = (live.copies, live.mismatches) {
+            text.push_str(&format!(" ({mismatches} of {copies} answers differed"));
+            match live.skipped {
+                Some(skipped) if skipped > 0 => text.push_str(&format!(", {skipped} not copied)")),
+                _ => text.push(')'),
+            }
+        }
     }
     Some(text)
 }

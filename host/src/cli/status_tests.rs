@@ -116,7 +116,7 @@ fn a_gate_and_a_listener_are_told() {
               in flight   1 (v1: 1, v2: 0)
               traffic     v1 40 requests/s
                           v2 12 requests/s, copies only
-              state       in v1 and v2, one call at a time
+              state       in v1, one call at a time
         "#]],
     );
 }

@@ -53,6 +53,9 @@ pub(super) struct Live {
     pub p99_ms: Option<f64>,
     pub stateful: bool,
     pub listening: bool,
+    pub copies: Option<u64>,
+    pub mismatches: Option<u64>,
+    pub skipped: Option<u64>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -129,6 +132,16 @@ pub(super) struct Ended {
     pub error: Option<String>,
     pub evidence: String,
     pub lost_requests: u64,
+    pub state: Option<StateReport>,
+}
+
+/// What became of an agent's state.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct StateReport {
+    pub state_from: Option<String>,
+    pub restored_from: Option<String>,
+    pub calls_since: Option<u64>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

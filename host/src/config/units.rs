@@ -45,6 +45,11 @@ pub fn interval_or_off<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Inte
     if text == "off" {
         return Ok(Some(Interval::Off));
     }
+    if text.parse::<humantime::Duration>().is_err() {
+        return Err(D::Error::custom(format!(
+            "`{text}` is neither a duration nor \"off\"; write for example \"10s\", or \"off\" for never"
+        )));
+    }
     let every = duration_of(text, &LIMIT)?;
     Ok(every.map(Interval::Every))
 }

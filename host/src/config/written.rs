@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use caxton_rollout::{Digest, MirrorRequests, OnInconclusive, OnUnproven, PolicyMode, Strategy};
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::units;
 
@@ -37,6 +38,7 @@ pub struct Reload {
     pub split: Option<u8>,
     pub progressive: Option<bool>,
     pub stages: Option<Vec<Stage>>,
+    #[serde(deserialize_with = "affinity")]
     pub affinity: Option<Affinity>,
     pub mirror: Mirror,
     #[serde(deserialize_with = "units::timeout")]
@@ -77,6 +79,16 @@ pub struct Stage {
 pub enum Affinity {
     Header(String),
     Cookie(String),
+}
+
+fn affinity<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Affinity>, D::Error> {
+    let written = toml::Value::deserialize(from)?;
+    let affinity = written.clone().try_into().map_err(|_| {
+        D::Error::custom(format!(
+            "`{written}` tells no callers apart: write {{ header = \"NAME\" }} or {{ cookie = \"NAME\" }}"
+        ))
+    })?;
+    Ok(Some(affinity))
 }
 
 #[derive(Debug, Default, Deserialize)]

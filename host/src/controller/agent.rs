@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 
 use crate::config::{AgentConfig, RouteConfig};
 use crate::gate::Gate;
-use crate::published::Rates;
+use crate::published::{Copies, Rates};
 use crate::routes::{
     AgentRoute, Listener, MirrorCounts, MirrorRules, Served, Serving, Share, Target,
 };
@@ -79,6 +79,8 @@ pub(super) struct Live {
     pub material: Arc<Material>,
     /// What became of copies while it listened.
     pub mirror: Arc<MirrorCounts>,
+    /// The same, for people who watch.
+    pub copies: Copies,
     /// Its last full interval.
     pub rates: Rates,
     /// Tells the core when nothing is in flight; taken back when the version serves again.

@@ -12,7 +12,7 @@ use caxton_runtime::{PrepareError, Version};
 use super::agent::Live;
 use super::rest::wake;
 use super::{Controller, Done, judging};
-use crate::published::Rates;
+use crate::published::{Copies, Rates};
 
 /// How long calls that were cut may take to end before their count is told all the same: less than the core waits for.
 const CUT_WAIT: Duration = Duration::from_secs(10);
@@ -201,6 +201,7 @@ impl Controller {
                     version,
                     identity,
                     mirror: Arc::default(),
+                    copies: Copies::default(),
                     rates: Rates::default(),
                     material: Arc::clone(material),
                     draining: None,

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::Controller;
 use super::agent::{Agent, Live};
-use crate::published::Rates;
+use crate::published::{Copies, Rates};
 
 impl Controller {
     pub(super) fn measure(&mut self) {
@@ -65,14 +65,16 @@ fn measures(entry: &mut Agent, seconds: f64) -> Vec<Measure> {
     live.iter_mut()
         .map(|(number, live)| {
             let arm = arm(live.version.take_window());
-            live.rates = Rates::of(&arm, seconds);
             let (mismatches, skipped) = live.mirror.take();
-            let copies = live.version.take_mirrored();
-            let mirrored = (listener == Some(*number)).then(|| Mirrored {
-                arm: self::arm(copies),
+            let copies = self::arm(live.version.take_mirrored());
+            let mirrored = (listener == Some(*number)).then_some(Mirrored {
+                arm: copies,
                 mismatches,
                 skipped,
             });
+            live.copies.count(mirrored.as_ref());
+            let seen = mirrored.as_ref().map_or(&arm, |mirrored| &mirrored.arm);
+            live.rates = Rates::of(seen, seconds);
             live.callers.0 = live.callers.0.max(arm.callers);
             live.callers.1 = live.callers.1.max(arm.failing_callers);
             Measure {
@@ -84,6 +86,16 @@ fn measures(entry: &mut Agent, seconds: f64) -> Vec<Measure> {
             }
         })
         .collect()
+}
+
+impl Copies {
+    fn count(&mut self, mirrored: Option<&Mirrored>) {
+        if let Some(mirrored) = mirrored {
+            self.copies = self.copies.saturating_add(mirrored.arm.requests);
+            self.mismatches = self.mismatches.saturating_add(mirrored.mismatches);
+            self.skipped = self.skipped.saturating_add(mirrored.skipped);
+        }
+    }
 }
 
 impl Rates {

@@ -102,6 +102,7 @@ fn running(entry: &Agent) -> Live {
         number: *number,
         version: Arc::downgrade(&live.version),
         listening: listener == Some(*number),
+        copies: (listener == Some(*number)).then_some(live.copies),
         rates: live.rates,
     };
     let stateful = entry.live.values().any(|live| live.version.is_stateful());

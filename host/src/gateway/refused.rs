@@ -110,7 +110,7 @@ impl Refused {
             Self::BodyTooSlow => too_slow(),
             Self::BodyBroken => "The request's body ended early or is malformed. Send it again, whole.".to_owned(),
             Self::BadReply(why) => format!(
-                "Agent {agent} gave a reply that cannot be sent: {why}. `caxton logs {agent}` may say more."
+                "Agent {agent} gave a reply that cannot be sent: {why}. The host's log may say more."
             ),
             Self::Replaced => format!("Agent {agent} was replaced while the request was on its way. Send it again."),
             Self::Gate(GateError::Full) => format!(
@@ -172,15 +172,13 @@ fn call_message(error: &CallError, agent: &str) -> String {
             Failure::Invalid(text) | Failure::Unavailable(text) | Failure::Internal(text),
         ) => text.clone(),
         CallError::Trap(_) => {
-            format!(
-                "Agent {agent} trapped before it had answered. `caxton logs {agent}` says where."
-            )
+            format!("Agent {agent} trapped before it had answered. The host's log says where.")
         }
         CallError::Deadline { .. } => format!(
             "Agent {agent} did not answer in its time. Raise limits.request_timeout in {agent}.toml if it needs more."
         ),
         CallError::NoAnswer(_) => {
-            format!("Agent {agent} ended without an answer. `caxton logs {agent}` may say why.")
+            format!("Agent {agent} ended without an answer. The host's log may say why.")
         }
         CallError::Cut => {
             format!("Agent {agent} was replaced while it worked on this request. Send it again.")
@@ -193,7 +191,7 @@ fn call_message(error: &CallError, agent: &str) -> String {
         ),
         CallError::Instantiation(_) => {
             format!(
-                "Agent {agent} could not be started for this request. `caxton logs {agent}` may say why."
+                "Agent {agent} could not be started for this request. The host's log may say why."
             )
         }
         CallError::BadRequest(why) => {

@@ -226,7 +226,7 @@ impl Agent {
         Refused {
             since: now,
             text: format!(
-                "{order} to version {target} did not happen, because it does not take the state: {error}; {offer}"
+                "{order} to version {target} did not happen, and nothing has changed: {error}; {offer}"
             ),
             command: format!("caxton {order} {name}{to} --state {state}"),
             file: identity.filter(|_| by_file),

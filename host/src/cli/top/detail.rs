@@ -149,7 +149,7 @@ fn progress(reload: &Reload, agent: &Agent, now: u64) -> String {
         if step != present {
             return step;
         }
-        let lasts = step == phase::LISTENING || phase::stage(reload).as_ref() == Some(&step);
+        let lasts = step == phase::LISTENING || phase::stage(agent, reload).as_ref() == Some(&step);
         match phase::lasted(reload, now).filter(|_| lasts) {
             Some(lasted) => format!("[{step}: {lasted}]"),
             None => format!("[{step}]"),
@@ -162,7 +162,7 @@ fn progress(reload: &Reload, agent: &Agent, now: u64) -> String {
 fn steps(reload: &Reload, agent: &Agent) -> Vec<String> {
     let trial = match reload.strategy.as_str() {
         "parallel" => Some(phase::LISTENING.to_owned()),
-        "traffic-splitting" => phase::stage(reload).or_else(|| Some("stages".to_owned())),
+        "traffic-splitting" => phase::stage(agent, reload).or_else(|| Some("stages".to_owned())),
         _ => None,
     };
     // Only agents that keep state have a gate.
