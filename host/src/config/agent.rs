@@ -62,6 +62,8 @@ pub struct AgentConfig {
 pub struct TrafficConfig {
     /// What tells callers apart.
     pub affinity: Affinity,
+    /// Whether a listener has what the agent is granted.
+    pub grants_to_listener: bool,
     /// Headers that may differ between two answers.
     pub ignore_headers: Vec<HeaderName>,
 }

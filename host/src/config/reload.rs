@@ -38,7 +38,6 @@ pub(super) fn reload(file: &str, written: written::Reload) -> Result<ReloadSetti
         deadline: or(written.deadline, default.deadline),
         on_inconclusive: or(written.on_inconclusive, default.on_inconclusive),
         on_unproven: or(written.on_unproven, default.on_unproven),
-        ..default
     })
 }
 
@@ -106,6 +105,7 @@ pub(super) fn traffic(file: &str, written: &written::Reload) -> Result<TrafficCo
     let ignored = written.mirror.ignore_headers.iter();
     Ok(TrafficConfig {
         affinity,
+        grants_to_listener: written.mirror.grants,
         ignore_headers: ignored
             .map(|name| header("mirror.ignore_headers", name))
             .collect::<Result<_, _>>()?,

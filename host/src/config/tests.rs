@@ -1,10 +1,11 @@
 use std::time::Duration;
 
-use caxton_rollout::Strategy;
+use caxton_rollout::{MirrorRequests, Strategy};
 use caxton_runtime::Instances;
 use expect_test::{Expect, expect};
 
 use super::AgentConfig;
+use crate::routes::Affinity;
 
 fn read(text: &str) -> AgentConfig {
     AgentConfig::read("hello.toml", text, &toml::Table::new()).unwrap()
@@ -61,6 +62,119 @@ fn what_is_written_has_its_effect() {
     assert_eq!(config.limits.concurrency, 3);
     assert_eq!(config.env, [("LEVEL".to_owned(), "info".to_owned())]);
     assert_eq!(config.route.host, Some("hello.localhost".parse().unwrap()));
+}
+
+#[test]
+fn what_is_written_of_strategies_and_state_has_its_effect() {
+    let config = read(
+        r#"
+        [reload]
+        strategy = "traffic-splitting"
+        split = 25
+        progressive = false
+        stages = [{ split = 5 }, { split = 50, at_least = "1m", at_least_requests = 9, needs_operator = true }]
+        affinity = { cookie = "sid" }
+        gate_timeout = "4s"
+        immediate_grace = "2s"
+        [reload.mirror]
+        requests = "all"
+        at_least = "3s"
+        at_least_requests = 7
+        grants = true
+        ignore_headers = ["x-request-id"]
+        [state]
+        checkpoint = "off"
+        max_size = "2MiB"
+        [instances]
+        mode = "single"
+        [limits]
+        isolation = false
+        [grants]
+        dirs = [{ host = "files", guest = "/files", write = true }]
+        outbound = ["https://api.example.com"]
+        "#,
+    );
+    let reload = &config.reload;
+    assert_eq!(reload.strategy, Strategy::TrafficSplitting);
+    assert_eq!((reload.split, reload.progressive), (25, false));
+    let shares: Vec<_> = reload
+        .stages
+        .iter()
+        .map(|s| (s.split, s.at_least.as_secs()))
+        .collect();
+    assert_eq!(shares, [(5, 30), (50, 60)]);
+    let last = reload.stages.last().unwrap();
+    assert_eq!((last.at_least_requests, last.needs_operator), (9, true));
+    assert_eq!(reload.gate_timeout, Duration::from_secs(4));
+    assert_eq!(reload.immediate_grace, Duration::from_secs(2));
+    assert_eq!(reload.mirror.requests, MirrorRequests::All);
+    assert_eq!(reload.mirror.at_least, Duration::from_secs(3));
+    assert_eq!(reload.mirror.at_least_requests, 7);
+    assert_eq!(config.traffic.affinity, Affinity::Cookie("sid".to_owned()));
+    assert_eq!(config.traffic.ignore_headers, ["x-request-id"]);
+    assert!(config.traffic.grants_to_listener);
+    assert_eq!(config.state.checkpoint, None);
+    assert_eq!(config.state.max_size, 2 << 20);
+    assert_eq!(config.instances, Some(Instances::Single));
+    assert!(!config.isolation);
+    assert!(
+        config
+            .dirs
+            .iter()
+            .all(|dir| dir.write && dir.guest == "/files")
+    );
+    assert_eq!(config.outbound.len(), 1);
+}
+
+#[test]
+fn wrong_values_of_strategies_and_state_are_refused_with_what_is_right() {
+    for (text, told) in [
+        ("[reload]\nsplit = 0", "it goes from 1 to 99"),
+        ("[reload]\nsplit = 100", "it goes from 1 to 99"),
+        ("[reload]\nstages = []", "write 1 to 32"),
+        (
+            "[reload]\nstages = [{ split = 50 }, { split = 50 }]",
+            "shares go from 1 to 99 and rise",
+        ),
+        (
+            "[reload]\nstages = [{ split = 5, wait = '1s' }]",
+            "unknown field `wait`",
+        ),
+        ("[reload]\naffinity = 'header'", "{ header = \"NAME\" }"),
+        (
+            "[reload]\naffinity = { cookie = 'a b' }",
+            "no cookie's name",
+        ),
+        (
+            "[reload]\naffinity = { header = 'a b' }",
+            "no header's name",
+        ),
+        (
+            "[reload]\nmirror = { requests = 'some' }",
+            "`safe` or `all`",
+        ),
+        (
+            "[reload]\nmirror = { ignore_headers = ['a b'] }",
+            "no header's name",
+        ),
+        ("[state]\ncheckpoint = 'never'", "\"off\" for never"),
+        (
+            "[instances]\nmode = 'single'\nreuse = 3",
+            "a single instance takes all requests",
+        ),
+        (
+            "[grants]\ndirs = [{ host = '/x', guest = 'x' }]",
+            "begins with a slash",
+        ),
+        ("[grants]\noutbound = ['example.com']", "grants.outbound"),
+    ] {
+        let error = AgentConfig::read("hello.toml", text, &toml::Table::new()).unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains(told) && error.starts_with("hello.toml: "),
+            "{text}: {error}"
+        );
+    }
 }
 
 #[test]

@@ -98,6 +98,7 @@ pub struct Mirror {
     #[serde(deserialize_with = "units::wait")]
     pub at_least: Option<Duration>,
     pub at_least_requests: Option<u64>,
+    pub grants: bool,
     pub ignore_headers: Vec<String>,
 }
 

@@ -63,6 +63,7 @@ impl Material {
                 [] => Outbound::Deny,
                 origins => Outbound::Origins(origins.to_vec()),
             },
+            grants_to_listener: config.traffic.grants_to_listener,
             state: self.stateful.then_some(StateSpec {
                 checkpoint: config.state.checkpoint,
                 max_size: config.state.max_size,

@@ -34,9 +34,9 @@ pub(crate) struct Hooks {
 }
 
 impl Hooks {
-    pub(crate) fn new(serving: &Serving, listening: bool) -> Self {
+    pub(crate) fn new(serving: &Serving, restricted: bool) -> Self {
         Self {
-            outbound: if listening {
+            outbound: if restricted {
                 Outbound::Deny
             } else {
                 serving.spec.outbound.clone()

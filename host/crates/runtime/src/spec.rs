@@ -30,6 +30,8 @@ pub struct AgentSpec {
     pub dirs: Vec<DirGrant>,
     /// Where it may send HTTP requests.
     pub outbound: Outbound,
+    /// Whether all of this holds while it listens, too: otherwise a listener writes nowhere and sends nothing.
+    pub grants_to_listener: bool,
 }
 
 impl AgentSpec {
@@ -44,6 +46,7 @@ impl AgentSpec {
             env: Vec::new(),
             dirs: Vec::new(),
             outbound: Outbound::Deny,
+            grants_to_listener: false,
         }
     }
 

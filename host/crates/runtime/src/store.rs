@@ -72,6 +72,7 @@ impl AgentStore {
     ) -> Result<Store<Self>, CallError> {
         let spec = &serving.spec;
         let counts = serving.counts_while(listening);
+        let restricted = listening && !serving.spec.grants_to_listener;
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         let mut wasi = WasiCtx::builder();
@@ -83,7 +84,7 @@ impl AgentStore {
             .allow_ip_name_lookup(false)
             .max_random_size(MAX_RANDOM);
         for dir in &spec.dirs {
-            open_dir(&mut wasi, dir, listening)?;
+            open_dir(&mut wasi, dir, restricted)?;
         }
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(MAX_FIELDS);
@@ -91,7 +92,7 @@ impl AgentStore {
             table,
             wasi: wasi.build(),
             http,
-            hooks: Hooks::new(serving, listening),
+            hooks: Hooks::new(serving, restricted),
             limiter: StoreLimiter::new(spec.limits.memory, Arc::clone(&counts.memory)),
             metrics: Arc::clone(&counts.custom),
             log: Arc::clone(&serving.log),
@@ -196,8 +197,8 @@ impl metrics::Host for AgentStore {
 }
 
 /// Grants a directory. To a version that only listens none is writable.
-fn open_dir(wasi: &mut WasiCtxBuilder, dir: &DirGrant, listening: bool) -> Result<(), CallError> {
-    let perms = if dir.write && !listening {
+fn open_dir(wasi: &mut WasiCtxBuilder, dir: &DirGrant, restricted: bool) -> Result<(), CallError> {
+    let perms = if dir.write && !restricted {
         FsPerms::ReadWrite
     } else {
         FsPerms::ReadOnly

@@ -191,6 +191,29 @@ async fn a_listener_hears_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_listener_keeps_its_grants_where_that_is_asked_for() {
+    let (address, count) = server().await;
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("http://{address}");
+    let version = version(REACHING, |spec| {
+        granted(spec, dir.path(), true, std::slice::from_ref(&url));
+        spec.grants_to_listener = true;
+    })
+    .await;
+    version.listen(true);
+    let info = CallInfo {
+        mirrored: true,
+        ..CallInfo::default()
+    };
+    let said = reach(&version, &url, info).await;
+    assert!(
+        said.contains("called: 200") && said.contains("written"),
+        "{said}"
+    );
+    assert_eq!((count.load(SeqCst), lines(&dir)), (1, 1));
+}
+
+#[tokio::test]
 async fn a_copy_is_in_flight_like_any_call_and_counts_on_its_own() {
     let version = version(WEB, |spec| spec.limits.concurrency = 1).await;
     let info = CallInfo {
