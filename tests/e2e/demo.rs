@@ -27,6 +27,33 @@ async fn the_demo_with_immediate_counts_what_it_loses() {
     assert!(lost(&text) > 0, "{text}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_the_demo_with_parallel_takes_the_bad_version_back_before_anyone_hears_it() {
+    let output = demo(&["--strategy", "parallel"]).await;
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(lost(&text), 0, "{text}");
+    assert!(text.contains("version 3 hears copies"), "{text}");
+    assert!(
+        text.contains("version 3: 0 (0 of them failures)") && text.contains("error rate"),
+        "{text}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_the_demo_with_traffic_splitting_loses_nothing() {
+    let output = demo(&["--strategy", "traffic-splitting"]).await;
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(lost(&text), 0, "{text}");
+    assert!(
+        text.contains("version 2 gets 10 %") && text.contains("version 2 gets 50 %"),
+        "{text}"
+    );
+    assert!(
+        text.contains("rolled back version 3") && text.contains("error rate"),
+        "{text}"
+    );
+}
+
 async fn demo(arguments: &[&str]) -> Output {
     let _turn = Turn::alone().await;
     let folder = tempfile::tempdir().unwrap();

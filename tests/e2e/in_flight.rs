@@ -95,6 +95,38 @@ async fn an_immediate_reload_breaks_a_reply_that_has_begun() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b_a_drain_ends_with_the_last_call_and_not_with_its_timeout() {
+    // Nobody can go back, so that nothing but its calls keeps the old version.
+    let defaults = "[defaults.reload]\nbake = \"0s\"\ndrain_timeout = \"30m\"\nkeep_previous = \"0s\"\n\
+                    [defaults.rollback]\nenabled = false\n";
+    let host = Caxton::start_with(Setup::defaults(defaults)).await;
+    host.deploy("web", &variant(WEB, 1), 1).await;
+    let slow = call(&host, "/web/sleep?ms=6000");
+    host.admin.until_in_flight("web", 1).await;
+    host.deploy("web", &variant(WEB, 2), 2).await;
+    let numbers = |status: &serde_json::Value| -> Vec<u64> {
+        let live = status["live"].as_array().unwrap();
+        live.iter().filter_map(|v| v["number"].as_u64()).collect()
+    };
+    let status = host.admin.status("web").await.unwrap();
+    assert!(
+        !slow.is_finished() && numbers(&status).contains(&1),
+        "{status}"
+    );
+    let (reply, _) = slow.await.unwrap();
+    let reply = reply.unwrap();
+    assert!(reply.is_good() && reply.version() == Some(1), "{reply:?}");
+    host.admin
+        .until("web", "the old version is gone", |s| numbers(s) == [2])
+        .await;
+    host.admin
+        .until_result("web", "completed", |r| {
+            r["to"] == 2 && r["status"] == "completed" && r["lost_requests"] == 0
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_outlasts_the_drain_timeout_is_cut_and_counted() {
     let defaults = "[defaults.reload]\nbake = \"0s\"\ndrain_timeout = \"300ms\"\n";
     let host = Caxton::start_with(Setup::defaults(defaults)).await;

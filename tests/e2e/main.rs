@@ -13,19 +13,26 @@
 
 mod harness;
 
+mod acceptance;
 mod bodies;
 mod command_line;
 mod configuration;
 mod demo;
+mod handed_over;
 mod in_flight;
 mod isolation;
 mod judged;
+mod nothing_lost;
+mod operators;
 mod parallel;
 mod policies;
 mod refusals;
 mod reloads_under_load;
 mod shutdown;
+mod side_effects;
 mod splitting;
 mod state;
 mod supersession;
+mod triggers;
+mod validation;
 mod watching;

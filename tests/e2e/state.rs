@@ -13,12 +13,12 @@ use crate::harness::{Ask, Caxton, Event, Load, Record, Setup, variant, wait_for}
 /// Reloads under load of one test.
 const RELOADS: u64 = 100;
 
-fn count() -> Ask {
+pub(crate) fn count() -> Ask {
     Ask::post("/counter", "")
 }
 
 /// The counts that were answered. Every request has an answer, no count came twice, and none is missing.
-fn all_counts(records: &[Record]) -> u64 {
+pub(crate) fn all_counts(records: &[Record]) -> u64 {
     let mut counts = BTreeSet::new();
     for record in records {
         assert!(record.is_good(), "{}", record.told());
@@ -36,13 +36,13 @@ fn all_counts(records: &[Record]) -> u64 {
     last
 }
 
-async fn counted(host: &Caxton) -> u64 {
+pub(crate) async fn counted(host: &Caxton) -> u64 {
     let reply = host.ask(count()).await;
     assert!(reply.is_good(), "{} {}", reply.status, reply.text());
     reply.text().parse().unwrap()
 }
 
-async fn some_answers(load: &Load, more: usize) {
+pub(crate) async fn some_answers(load: &Load, more: usize) {
     let before = load.ended();
     wait_for("traffic", async || {
         (load.ended() >= before + more).then_some(())
@@ -171,8 +171,8 @@ async fn c_a_rollback_by_choice_returns_to_what_was_saved_or_begins_empty() {
     }
 }
 
-/// The newest event of that kind.
-async fn told(host: &Caxton, kind: &str) -> Event {
+/// The first event of that kind about the counter.
+pub(crate) async fn told(host: &Caxton, kind: &str) -> Event {
     host.events
         .first(kind, |event| event.is("counter", kind))
         .await

@@ -1,9 +1,11 @@
 //! A newer file while a reload goes on, and bytes that come again.
 
+use std::time::{Duration, Instant};
+
 use caxton_test_artifacts::{FLAKY, WEB};
 use serde_json::{Value, json};
 
-use crate::harness::{Caxton, Event, Load, Setup, digest, put, variant};
+use crate::harness::{Ask, Caxton, Event, Load, Setup, digest, put, variant, wait_for};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_newer_file_takes_the_place_of_the_reload_that_bakes() {
@@ -158,6 +160,86 @@ async fn other_agents_reload_meanwhile_and_a_second_order_is_a_conflict() {
     for record in load.finish().await {
         assert!(record.is_good(), "{}", record.told());
     }
+}
+
+/// Versions that somebody saves one after the other.
+const SAVED: u64 = 20;
+
+/// Between two saves of somebody who is in a hurry: twenty are done well within 10 s.
+const SAVES_APART: Duration = Duration::from_millis(300);
+
+/// The permanent version, the candidate, one that is being prepared or ends, and one that still drains.
+const MOST_AT_ONCE: usize = 4;
+
+/// Twenty saves under load; what the host has come to once the last of them serves.
+async fn twenty_in_ten_seconds(reload: &str, comes_in: impl Fn(&Value) -> bool) {
+    let host = Caxton::start_with(Setup::defaults(&format!(
+        "[defaults.reload]\nwarm_up = \"0s\"\nkeep_previous = \"0s\"\n{reload}\n"
+    )))
+    .await;
+    host.deploy("web", &variant(WEB, 1), 1).await;
+    let load = Load::start(host.gateway, 2, vec![Ask::get("/web/")]);
+    let bounded = async || {
+        let status = host.admin.status("web").await.unwrap();
+        let live = status["live"].as_array().unwrap().len();
+        assert!(live <= MOST_AT_ONCE, "{live} generations: {status}");
+        status
+    };
+    for number in 2..=SAVED + 1 {
+        host.drop_agent("web", &variant(WEB, number));
+        tokio::time::sleep(SAVES_APART).await;
+        bounded().await;
+    }
+    let last = digest(&variant(WEB, SAVED + 1));
+    let status = wait_for("the last one to come in", async || {
+        let status = bounded().await;
+        (status["candidate"]["digest"] == last && comes_in(&status)).then_some(status)
+    })
+    .await;
+    let number = status["candidate"]["number"].as_u64().unwrap();
+    let promote = json!({ "now": true });
+    let taken = host.admin.order("web", "promote", promote).await;
+    assert!(taken.is_good(), "{}", taken.text());
+    let status = host
+        .admin
+        .until("web", "it is permanent and alone", |status| {
+            status["permanent"] == number && status["live"].as_array().unwrap().len() == 1
+        })
+        .await;
+    assert_eq!(status["stable"]["digest"], last, "{status}");
+    let (since, so_far) = (Instant::now(), load.ended());
+    wait_for("traffic afterwards", async || {
+        (load.ended() > so_far + 100).then_some(())
+    })
+    .await;
+    for record in load.finish().await {
+        assert!(record.is_good(), "{}", record.told());
+        if record.sent > since {
+            assert_eq!(record.version(), Some(number), "{}", record.told());
+        }
+    }
+    for result in host.admin.history("web").await {
+        let (to, status) = (result["to"].as_u64(), result["status"].as_str());
+        let expected = match to {
+            Some(1) => "completed",
+            to if to == Some(number) => "completed",
+            _ => "cancelled",
+        };
+        assert_eq!(status, Some(expected), "{result}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn k_of_twenty_versions_in_ten_seconds_the_last_one_wins() {
+    let bakes = |status: &Value| status["serving"] == status["candidate"]["number"];
+    twenty_in_ten_seconds("bake = \"1h\"", bakes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn k_of_twenty_versions_in_ten_seconds_the_last_one_has_the_share() {
+    let splitting =
+        "strategy = \"traffic-splitting\"\nprogressive = false\nsplit = 30\nbake = \"1h\"";
+    twenty_in_ten_seconds(splitting, |status| status["split"] == 30).await;
 }
 
 /// Version 1 is permanent, version 2 bakes for as long as the test takes.
