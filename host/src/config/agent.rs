@@ -208,7 +208,6 @@ fn reload(file: &str, written: written::Reload) -> Result<ReloadSettings, Config
         deadline: or(written.deadline, default.deadline),
         on_inconclusive: or(written.on_inconclusive, default.on_inconclusive),
         on_unproven: or(written.on_unproven, default.on_unproven),
-        ..default
     })
 }
 
