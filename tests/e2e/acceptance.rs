@@ -18,6 +18,7 @@
 //! | C2 | live, checkpoint, none | `handed_over::c2_immediate_takes_the_state_live_..`, `handed_over::c2_immediate_takes_the_checkpoint_..`, `handed_over::c2_immediate_says_none_..` |
 //! | D | unhealthy after an immediate swap | `triggers::d_immediate_goes_back_..` |
 //! | E | both run; copies are no live traffic | `parallel::e_*` |
+//! | E | answers that differ reach the policies | `parallel::e_answers_that_differ_..` |
 //! | E | copies have no side effect | `side_effects::e_copies_reach_nobody_outside_..` |
 //! | F | 0 and 100 are refused | `validation::m_..` |
 //! | F | the share holds and is measured | `splitting::f_..`, `operators::i_progress_is_seen_..` |

@@ -1,8 +1,9 @@
 //! Parallel: the new version hears copies, and no caller ever hears from it before it is promoted.
 
-use caxton_test_artifacts::{FLAKY, WEB};
+use caxton_test_artifacts::{FLAKY, POLICY_FAULTY, WEB};
+use serde_json::Value;
 
-use crate::harness::{Ask, Caxton, Load, Setup, variant, wait_for};
+use crate::harness::{Ask, Caxton, Load, Setup, put, variant, wait_for};
 
 fn parallel(mirror: &str) -> Setup {
     Setup::defaults(&format!(
@@ -82,6 +83,39 @@ async fn e_a_listener_that_fails_is_taken_back_before_any_caller_hears_it() {
         "copies are no live traffic: {result}"
     );
     assert_eq!(result["error_kind"], "automatic-rollback", "{result}");
+    for record in load.finish().await {
+        assert!(record.is_good(), "{}", record.told());
+        assert_eq!(record.version(), Some(1), "{}", record.told());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e_answers_that_differ_are_counted_and_reach_the_policies() {
+    let host = Caxton::start_with(parallel("at_least = \"1h\"")).await;
+    put(&host.policies(), "faulty.wasm", POLICY_FAULTY);
+    let config = |path: &str| {
+        format!(
+            "[grants]\nenv = {{ ANSWER_AS = \"{path}\" }}\n\
+             [rollback]\npolicies = [{{ name = \"faulty\", settings = {{ fault = \"mismatched\" }} }}]\n"
+        )
+    };
+    host.configure("web", &config("/"));
+    host.deploy("web", &variant(WEB, 1), 1).await;
+    let load = Load::start(host.gateway, 2, vec![Ask::get("/web/")]);
+    // The same answers by other bytes: nothing differs, however many copies were heard.
+    host.drop_agent("web", &variant(WEB, 2));
+    let heard = |status: &Value| status["reload"]["requests"].as_u64() >= Some(100);
+    host.admin.until("web", "copies", heard).await;
+    assert_eq!(host.events.count("web", "rolled-back"), 0);
+    // As good a status, and another body.
+    host.configure("web", &config("/memory?mib=1"));
+    let result = host
+        .admin
+        .until_result("web", "rolled back", |r| r["status"] == "rolled-back")
+        .await;
+    assert_eq!(result["from"], 3, "{result}");
+    let reason = result["rollback_reason"].as_str().unwrap();
+    assert!(reason.contains("mismatched"), "{reason}");
     for record in load.finish().await {
         assert!(record.is_good(), "{}", record.told());
         assert_eq!(record.version(), Some(1), "{}", record.told());

@@ -141,7 +141,7 @@ async fn other_agents_reload_meanwhile_and_a_second_order_is_a_conflict() {
     let load = Load::start(
         host.gateway,
         3,
-        ["/a/", "/b/", "/c/"].map(crate::harness::Ask::get).to_vec(),
+        ["/a/", "/b/", "/c/"].map(Ask::get).to_vec(),
     );
     for name in ["a", "b", "c"] {
         host.drop_agent(name, &variant(WEB, 2));

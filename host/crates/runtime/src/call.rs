@@ -236,6 +236,11 @@ pub(crate) struct RequestFlow {
 }
 
 impl Call {
+    /// Whether it is a copy of another call, and must change nothing outside.
+    pub(crate) fn is_copy(&self) -> bool {
+        self.info.mirrored
+    }
+
     pub(crate) fn new(serving: Arc<Serving>, info: CallInfo, cut_round: u64) -> Arc<Self> {
         Arc::new(Self {
             serving,

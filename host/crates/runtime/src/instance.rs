@@ -227,6 +227,11 @@ impl Instance {
 
     /// Answers one call. `fresh`: the instance is there for this call only, and goes with its caller.
     pub(crate) async fn work(&mut self, serving: &Arc<Serving>, job: Job, fresh: bool) -> After {
+        // A copy that was on its way when its version began to serve: here it would do for a second time what is done already.
+        if job.call().is_copy() && !self.listening {
+            job.refuse(CallError::Closed);
+            return After::Usable;
+        }
         self.enter();
         let after = match (job, &self.entry) {
             (Job::Http(job), Entry::Http(proxy)) => {

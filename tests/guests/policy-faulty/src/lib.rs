@@ -1,6 +1,7 @@
 //! A rollback policy that does what its settings say, right or wrong: `{ "fault": "trap" }`.
 //!
-//! Verdicts: proceed (also without settings), undecided, hold, rollback. Faults: trap, loop, allocate, error, slow, log-flood,
+//! Verdicts: proceed (also without settings), undecided, hold, rollback, and mismatched, which goes back from a version that
+//! answered a copy otherwise than the stable one answered the request, and is undecided until then. Faults: trap, loop, allocate, error, slow, log-flood,
 //! big-state, nan; in `check-settings`: check-trap, check-problem.
 
 mod bindings;
@@ -44,7 +45,7 @@ impl rollback::Guest for Faulty {
         settings: String,
         _context: rollback::Context,
         _metrics: rollback::ReloadMetrics,
-        _windows: Vec<rollback::Window>,
+        windows: Vec<rollback::Window>,
         state: Vec<u8>,
     ) -> Result<Answer, String> {
         let fault = fault(&settings);
@@ -59,6 +60,9 @@ impl rollback::Guest for Faulty {
                 (0..100_000).for_each(|_| log::write(log::Level::Info, &"flood ".repeat(1000)))
             }
             "big-state" => answer.state = vec![7; 8 << 20],
+            "mismatched" if windows.iter().all(|w| w.mirrored_mismatches == 0) => {
+                answer.verdict = Verdict::Undecided;
+            }
             "nan" => answer.why.findings.push(not_a_number()),
             _ => {}
         }
@@ -68,7 +72,7 @@ impl rollback::Guest for Faulty {
 
 fn answer(word: &str, state: Vec<u8>) -> Answer {
     let verdict = match word {
-        "rollback" => Verdict::Rollback(Blame::Candidate),
+        "rollback" | "mismatched" => Verdict::Rollback(Blame::Candidate),
         "hold" => Verdict::Hold,
         "undecided" => Verdict::Undecided,
         _ => Verdict::Proceed,
