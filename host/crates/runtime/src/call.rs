@@ -259,10 +259,6 @@ impl Call {
         })
     }
 
-    pub(crate) fn is_mirrored(&self) -> bool {
-        self.info.mirrored
-    }
-
     pub(crate) fn serving(&self) -> &Arc<Serving> {
         &self.serving
     }

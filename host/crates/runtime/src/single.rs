@@ -244,7 +244,7 @@ impl Keeper {
             return job.refuse(lost());
         };
         single.as_saved.store(false, SeqCst);
-        let mirrored = call.is_mirrored();
+        let mirrored = call.is_copy();
         let after = instance.work(serving, job, false).await;
         supervise_unless_settled(serving, call);
         match after {
