@@ -190,3 +190,26 @@ async fn c_a_removed_agent_that_comes_back_remembers() {
     host.deploy("counter", STATEFUL, 2).await;
     assert_eq!(counted(&host).await, 6);
 }
+
+/// The listener counts the copies as well: if anything of that came into the new version, counts would be missing or double.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c_parallel_throws_the_listeners_copy_away_and_hands_over_what_serves() {
+    let host = Caxton::start_with(Setup::defaults(
+        "[defaults.reload]\nstrategy = \"parallel\"\nwarm_up = \"0s\"\nbake = \"0s\"\n\
+         mirror = { requests = \"all\", at_least = \"0s\", at_least_requests = 40 }\n",
+    ))
+    .await;
+    host.deploy("counter", &variant(STATEFUL, 1), 1).await;
+    let load = Load::start(host.gateway, 3, vec![count()]);
+    for number in 2..=4 {
+        some_answers(&load, 20).await;
+        host.deploy("counter", &variant(STATEFUL, number), number)
+            .await;
+    }
+    some_answers(&load, 20).await;
+    let records = load.finish().await;
+    assert_eq!(all_counts(&records), records.len() as u64);
+    assert_eq!(host.events.count("counter", "listening"), 3);
+    let newest = &host.admin.history("counter").await[0];
+    assert_eq!(newest["state"]["state_from"], "live", "{newest}");
+}

@@ -244,22 +244,22 @@ fn where_the_target_refuses_nothing_changes_and_a_way_out_is_offered() {
     check(
         &stage,
         expect![[r#"
-        3     an operator says rollback
-        3     hand the state of 2 over to 1
-        3     route to 2
-        3     rollback to version 1 did not happen, because it does not take the state: unknown format 2; `--state snapshot` goes back with what it saved 3 s ago, and `--state fresh` with nothing
-        3     an operator says rollback --state snapshot
-        3     give 1 what it saved last
-        3     1 has its state: Snapshot
-        3     InProgress -> RollingBack: an operator rolled it back
-        3     route to 1
-        3     drain 2
-        3     quarantined: an operator rolled it back
-        3     result: RolledBack, 2 -> 1, evidence None, lost 0, state Snapshot, 30 calls ago, 3 s ago
-        3     RollingBack -> RolledBack
-        3     diverged: an operator rolled it back
-        3     unload 2
-    "#]],
+            3     an operator says rollback
+            3     hand the state of 2 over to 1
+            3     route to 2
+            3     rollback to version 1 did not happen, and nothing has changed: unknown format 2; `--state snapshot` goes back with what it saved 3 s ago, and `--state fresh` with nothing
+            3     an operator says rollback --state snapshot
+            3     give 1 what it saved last
+            3     1 has its state: Snapshot
+            3     InProgress -> RollingBack: an operator rolled it back
+            3     route to 1
+            3     drain 2
+            3     quarantined: an operator rolled it back
+            3     result: RolledBack, 2 -> 1, evidence None, lost 0, state Snapshot, 30 calls ago, 3 s ago
+            3     RollingBack -> RolledBack
+            3     diverged: an operator rolled it back
+            3     unload 2
+        "#]],
     );
 }
 
@@ -289,22 +289,22 @@ fn a_rollback_after_completion_first_brings_the_target_up() {
     check(
         &stage,
         expect![[r#"
-        2003  an operator says rollback
-        2003  prepare 1
-        2003  rollback to version 1 did not happen, because it does not take the state: the disk is gone; `--state snapshot` goes back with what it saved 2003 s ago, and `--state fresh` with nothing
-        2003  an operator says rollback
-        2003  prepare 1
-        2003  hand the state of 2 over to 1
-        2003  1 has its state: Live
-        2003  Completed -> RollingBack: an operator rolled it back
-        2003  route to 1
-        2003  drain 2
-        2003  quarantined: an operator rolled it back
-        2003  result: RolledBack, 2 -> 1, evidence Sufficient, lost 0, state Carried
-        2003  RollingBack -> RolledBack
-        2003  diverged: an operator rolled it back
-        2003  unload 2
-    "#]],
+            2003  an operator says rollback
+            2003  prepare 1
+            2003  rollback to version 1 did not happen, and nothing has changed: the disk is gone; `--state snapshot` goes back with what it saved 2003 s ago, and `--state fresh` with nothing
+            2003  an operator says rollback
+            2003  prepare 1
+            2003  hand the state of 2 over to 1
+            2003  1 has its state: Live
+            2003  Completed -> RollingBack: an operator rolled it back
+            2003  route to 1
+            2003  drain 2
+            2003  quarantined: an operator rolled it back
+            2003  result: RolledBack, 2 -> 1, evidence Sufficient, lost 0, state Carried
+            2003  RollingBack -> RolledBack
+            2003  diverged: an operator rolled it back
+            2003  unload 2
+        "#]],
     );
 }
 
@@ -365,20 +365,20 @@ fn an_old_file_copied_back_carries_and_is_not_tried_again_and_again() {
     check(
         &stage,
         expect![[r#"
-        3     hand the state of 2 over to 1
-        3     route to 2
-        3     rollback to version 1 did not happen, because it does not take the state: unknown format 2; `--state snapshot` goes back with what it saved 3 s ago, and `--state fresh` with nothing
-        603   an operator says resume
-        603   hand the state of 2 over to 1
-        603   1 has its state: Live
-        603   InProgress -> RollingBack: the content that was permanent is in the directory again
-        603   route to 1
-        603   drain 2
-        603   result: RolledBack, 2 -> 1, evidence None, lost 0, state Carried
-        603   RollingBack -> RolledBack
-        603   unload 2
-        603   forget the content 02
-    "#]],
+            3     hand the state of 2 over to 1
+            3     route to 2
+            3     rollback to version 1 did not happen, and nothing has changed: unknown format 2; `--state snapshot` goes back with what it saved 3 s ago, and `--state fresh` with nothing
+            603   an operator says resume
+            603   hand the state of 2 over to 1
+            603   1 has its state: Live
+            603   InProgress -> RollingBack: the content that was permanent is in the directory again
+            603   route to 1
+            603   drain 2
+            603   result: RolledBack, 2 -> 1, evidence None, lost 0, state Carried
+            603   RollingBack -> RolledBack
+            603   unload 2
+            603   forget the content 02
+        "#]],
     );
 }
 
