@@ -311,10 +311,13 @@ impl Controller {
         };
         let version = Arc::clone(&live.version);
         // Here and not in the task: after the swap not one moment more.
-        let calls = version.cut();
+        let before = version.calls_cut();
+        version.cut();
         self.spawn_event(async move {
             // A version that serves again meanwhile may never be empty: the count does not wait for that.
             let _ = tokio::time::timeout(CUT_WAIT, version.drained()).await;
+            // Counted as they ended: one that ran at the cut may have been answered all the same.
+            let calls = version.calls_cut().saturating_sub(before);
             Event::Cut {
                 agent,
                 ticket,

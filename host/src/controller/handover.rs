@@ -176,9 +176,10 @@ impl Live {
             );
             return Err(failed(HandOverStep::Drain, message));
         }
-        self.cut = self.old.cut();
-        // Whoever is told of the cut has the answer by then; what remains is the instance's end.
+        let before = self.old.calls_cut();
+        self.old.cut();
         let _ = timeout(CUT_PATIENCE, self.old.drained()).await;
+        self.cut = self.old.calls_cut().saturating_sub(before);
         Ok(match self.old.checkpoint() {
             Some(checkpoint) => (StateFrom::Checkpoint, Some(checkpoint)),
             None => (StateFrom::None, None),

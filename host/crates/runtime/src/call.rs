@@ -361,6 +361,9 @@ impl Call {
             };
             counts.record(outcome, latency, self.info.affinity);
         }
+        if outcome == Outcome::Cut && !self.info.probe && !self.info.mirrored {
+            self.serving.was_cut();
+        }
         self.serving.leave(self.info);
         self.changed.notify_one();
     }

@@ -45,6 +45,8 @@ pub(crate) struct Serving {
     lingering: AtomicU32,
     drained: Notify,
     cut_round: AtomicU64,
+    /// Callers that lost their reply by a cut, all told.
+    calls_cut: AtomicU64,
     cut: Notify,
     retired: AtomicBool,
     idle: ArrayQueue<Mailbox>,
@@ -80,6 +82,7 @@ impl Serving {
             lingering: AtomicU32::new(0),
             drained: Notify::new(),
             cut_round: AtomicU64::new(0),
+            calls_cut: AtomicU64::new(0),
             cut: Notify::new(),
             retired: AtomicBool::new(false),
             idle,
@@ -214,6 +217,15 @@ impl Serving {
     /// Whether a call that was admitted in this round has been cut.
     pub(crate) fn is_cut(&self, round: u64) -> bool {
         self.cut_round.load(Acquire) != round
+    }
+
+    /// A caller has lost its reply by a cut.
+    pub(crate) fn was_cut(&self) {
+        self.calls_cut.fetch_add(1, SeqCst);
+    }
+
+    pub(crate) fn calls_cut(&self) -> u64 {
+        self.calls_cut.load(SeqCst)
     }
 
     /// Resolves when a call that was admitted in this round is cut.

@@ -243,6 +243,12 @@ impl Version {
         self.serving.cut()
     }
 
+    /// How many callers have lost their reply by a cut since the version began. What [`Self::cut`] answers is what runs at that
+    /// moment, and some of that may still be answered; this is exact once the version is drained.
+    pub fn calls_cut(&self) -> u64 {
+        self.serving.calls_cut()
+    }
+
     /// Lets go of idle instances, now and after each call from here on. Calls are still answered.
     pub fn retire(&self) {
         self.serving.retire();

@@ -90,6 +90,7 @@ async fn a_trap_a_deadline_and_a_cut_end_the_instance_and_not_the_line() {
     for call in [running, waiting] {
         assert_eq!(soon(call).await.unwrap().unwrap_err(), CallError::Cut);
     }
+    assert_eq!(version.calls_cut(), 2);
     assert_eq!(ask(&version, "count").await.unwrap(), "1");
 }
 
