@@ -19,7 +19,9 @@ fn main() -> ExitCode {
         Guest::at("tests/guests/policy-faulty").named("policy-faulty"),
         Guest::at("tests/guests/strategy-faulty").named("strategy-faulty"),
         Guest::at("policies/standard"),
+        Guest::at("policies/evidence"),
         Guest::at("policies/thresholds"),
+        Guest::at("policies/manual"),
         Guest::at("policies/adaptive").named("adaptive"),
     ];
     caxton_guest_build::main(&guests, Some("EVERY_GUEST"))

@@ -23,79 +23,44 @@
 //!
 //! To write one like it, keep what is around it and change what it decides:
 //!
-//! - `bindings.rs` is all there is of the component model: `wit-bindgen` reads `wit/policy`, and the export exists for wasm only, so
-//!   that everything else compiles and is tested natively (`cargo test -p policy-adaptive`).
-//! - `lib.rs`, this file, takes arguments in and gives answers out.
-//! - `settings.rs` reads the settings. The host has compared them with the schema before; what a schema cannot say, such as "the
-//!   shortest is not longer than the longest", is checked here, and every problem is told at once.
+//! - `lib.rs`, this file, says what the policy is. `caxton-policy` does the rest: it exports it for wasm only, so that everything
+//!   compiles and is tested natively (`cargo test -p policy-adaptive`).
+//! - `settings.rs` has the settings as a type, which the schema is made from. The host compares settings with it; what a schema cannot
+//!   say, such as "the shortest is not longer than the longest", is checked there, and every problem is told at once.
 //! - `plan.rs` and `step.rs` are the decisions: plain functions of what the host told. A policy has nothing else: no clock, no files,
-//!   no memory from one call to the next but `state`, which this one does not need.
+//!   no memory from one call to the next but its state, which this one does not need.
 //!
 //! It proposes and no more. The host takes no step before every rollback policy that enforces says `proceed`, keeps each stage's
 //! promises itself, and takes an answer that makes no sense for a fault, with the old version serving on.
 
-mod bindings;
 mod plan;
 mod settings;
 mod step;
 
-use bindings::caxton::policy::types::Explanation;
-use bindings::exports::caxton::policy::{about, strategy};
-use settings::Settings;
+use caxton_policy::{Context, Plan, Problems, Proposal, Reload, StrategyPolicy};
+pub use settings::Settings;
 
-/// The policy as a component: arguments in, the decision out.
+/// The policy.
 pub struct Adaptive;
 
-impl about::Guest for Adaptive {
-    fn describe() -> about::Info {
-        about::Info {
-            name: "adaptive".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            about: "Plans by the traffic there was: graceful for an agent that keeps state or had no traffic, otherwise \
-                    traffic-splitting in stages that each see enough requests."
-                .to_owned(),
-            settings_schema: settings::SCHEMA.to_owned(),
-        }
+impl StrategyPolicy for Adaptive {
+    const NAME: &'static str = "adaptive";
+    const ABOUT: &'static str = "Plans by the traffic there was: graceful for an agent that keeps state or had no traffic, otherwise \
+                                 traffic-splitting in stages that each see enough requests.";
+    type Settings = Settings;
+    type State = ();
+
+    fn check(settings: &Settings, problems: &mut Problems) {
+        settings.check(problems);
     }
 
-    fn check_settings(settings: String) -> Result<(), Vec<about::Problem>> {
-        Settings::read(&settings).map(|_| ())
+    fn begin(settings: &Settings, context: &Context, configured: Plan) -> Plan {
+        plan::plan(settings, context, configured)
+    }
+
+    fn next(_settings: &Settings, reload: &Reload<'_>, fit: bool, _state: &mut ()) -> Proposal {
+        step::next(reload.context, fit)
     }
 }
 
-impl strategy::Guest for Adaptive {
-    fn begin(
-        settings: String,
-        context: strategy::Context,
-        configured: strategy::Plan,
-    ) -> Result<strategy::Plan, String> {
-        let settings = Settings::read(&settings).map_err(|problems| settings::told(&problems))?;
-        Ok(plan::plan(&settings, &context, configured))
-    }
-
-    fn next(
-        _settings: String,
-        context: strategy::Context,
-        fit: bool,
-        _metrics: strategy::ReloadMetrics,
-        _windows: Vec<strategy::Window>,
-        state: Vec<u8>,
-    ) -> Result<strategy::Answer, String> {
-        let (step, why) = step::next(&context, fit);
-        Ok(strategy::Answer {
-            step,
-            why,
-            next_check_ms: None,
-            state,
-        })
-    }
-}
-
-/// A reason in words, with nothing measured behind it.
-fn because(code: &str, summary: String) -> Explanation {
-    Explanation {
-        code: code.to_owned(),
-        summary,
-        findings: Vec::new(),
-    }
-}
+caxton_policy::strategy_policy!(Adaptive);

@@ -1,19 +1,18 @@
 //! How a new version is to come in, by the traffic that the agent had before.
 
-use crate::because;
-use crate::bindings::caxton::policy::types::{Context, Explanation, Finding, Strategy, Window};
-use crate::bindings::exports::caxton::policy::strategy::{Plan, Stage};
+use caxton_policy::{Context, Explanation, Finding, Plan, Stage, Strategy, Window, because};
+
 use crate::settings::Settings;
 
 /// The plan for this reload. What is configured beside strategy, stages and warm-up stays as it is.
 pub(crate) fn plan(settings: &Settings, context: &Context, configured: Plan) -> Plan {
     if context.stateful {
         let why = "graceful: the agent keeps state, which only one version can have at a time";
-        return graceful(configured, because("stateful", why.to_owned()));
+        return graceful(configured, because("stateful", why));
     }
     let Some(traffic) = context.baseline.as_ref().and_then(Traffic::of) else {
         let why = "graceful without warm-up: there was no traffic lately";
-        let plan = graceful(configured, because("no-traffic", why.to_owned()));
+        let plan = graceful(configured, because("no-traffic", why));
         return Plan {
             warm_up_ms: 0,
             ..plan
@@ -84,7 +83,7 @@ fn stages(settings: &Settings, traffic: &Traffic) -> Vec<Stage> {
     let mut stages: Vec<Stage> = settings
         .shares
         .iter()
-        .map(|share| (*share, traffic.time_for(wanted, *share)))
+        .map(|share| (share.0, traffic.time_for(wanted, share.0)))
         .filter(|(_, time)| *time <= longest)
         .map(|(share, time)| stage(share, time.max(shortest), wanted))
         .collect();
@@ -92,8 +91,8 @@ fn stages(settings: &Settings, traffic: &Traffic) -> Vec<Stage> {
     if stages.is_empty()
         && let Some(largest) = settings.shares.last()
     {
-        let expected = traffic.requests_in(longest, *largest);
-        stages.push(stage(*largest, longest, expected));
+        let expected = traffic.requests_in(longest, largest.0);
+        stages.push(stage(largest.0, longest, expected));
     }
     stages
 }
@@ -121,15 +120,15 @@ fn explain(settings: &Settings, traffic: &Traffic, stages: &[Stage]) -> Explanat
             shares.join(", "),
             rate_words(rate)
         ),
-        findings: vec![Finding {
-            metric: "requests-per-second".to_owned(),
-            observed: rate,
-            limit: enough_for_every_share(settings),
-            sample: traffic.requests,
-            statistic: "mean".to_owned(),
-            value: rate,
-            breached: false,
-        }],
+        findings: vec![
+            Finding::new(
+                "requests-per-second",
+                rate,
+                enough_for_every_share(settings),
+                traffic.requests,
+            )
+            .by("mean", rate),
+        ],
     }
 }
 
@@ -144,7 +143,7 @@ fn rate_words(per_second: f64) -> String {
 
 /// Requests per second at which no share is left out.
 fn enough_for_every_share(settings: &Settings) -> f64 {
-    let smallest = settings.shares.first().copied().unwrap_or(1);
+    let smallest = settings.shares.first().map_or(1, |share| share.0);
     settings.requests_per_stage as f64 * 100.0
         / (f64::from(smallest) * settings.longest_stage_seconds as f64)
 }

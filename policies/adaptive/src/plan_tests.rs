@@ -1,64 +1,21 @@
 use super::*;
-use crate::bindings::caxton::policy::types::{Arm, Phase, Version};
+use crate::settings::Share;
+use caxton_policy::{Arm, Phase};
 
 fn context(baseline: Option<(u64, u64)>) -> Context {
-    Context {
-        reload_id: "r".to_owned(),
-        deadline_ms: None,
-        paused: false,
-        agent: "hello".to_owned(),
-        stable: None,
-        candidate: Version {
-            number: 7,
-            digest: String::new(),
-            config_digest: String::new(),
-            size: 1,
-            state_format: None,
-        },
-        stateful: false,
-        phase: Phase::Preparing,
-        stage: 0,
-        stages: 0,
-        stage_elapsed_ms: 0,
-        elapsed_ms: 0,
-        split: 0,
-        baseline: baseline.map(|(requests, over_ms)| Window {
-            start_ms: 0,
-            end_ms: over_ms,
-            split_wanted: 0,
-            split_actual: None,
-            warm_up: false,
-            stable: Some(arm(requests)),
-            candidate: None,
-            mirrored: None,
-            mirrored_mismatches: 0,
+    let baseline = baseline.map(|(requests, over_ms)| Window {
+        end_ms: over_ms,
+        stable: Some(Arm {
+            requests,
+            ..Arm::default()
         }),
-        history: Vec::new(),
-        seed: 0,
-    }
-}
-
-fn arm(requests: u64) -> Arm {
-    Arm {
-        requests,
-        failures: 0,
-        traps: 0,
-        deadlines: 0,
-        rejected: 0,
-        unavailable: 0,
-        not_counted: 0,
-        callers: 0,
-        failing_callers: 0,
-        in_flight: 0,
-        latency_total_us: 0,
-        latency: Vec::new(),
-        health_passed: 0,
-        health_total: 0,
-        memory_peak: 0,
-        memory_mean: 0,
-        memory_limit: 0,
-        fuel: None,
-        custom: Vec::new(),
+        ..Window::default()
+    });
+    Context {
+        phase: Phase::Preparing,
+        split: 0,
+        baseline,
+        ..Context::default()
     }
 }
 
@@ -71,7 +28,7 @@ fn configured() -> Plan {
         bake_ms: 300_000,
         keep_previous_ms: 900_000,
         preserve_state: true,
-        why: because("configured", String::new()),
+        why: because("configured", ""),
     }
 }
 
@@ -142,7 +99,7 @@ fn more_traffic_makes_more_and_shorter_stages() {
     let defaults = Settings::default();
     // A thousand a second: every share shows enough in the shortest time.
     let busy = staged(60_000, &defaults);
-    let shares: Vec<u8> = busy.iter().map(|(share, ..)| *share).collect();
+    let shares: Vec<Share> = busy.iter().map(|(share, ..)| Share(*share)).collect();
     assert_eq!(shares, defaults.shares);
     assert!(
         busy.iter()
@@ -166,7 +123,7 @@ fn stages_rise_and_last_no_less_and_no_longer_than_is_said() {
         requests_per_stage: 7,
         shortest_stage_seconds: 3,
         longest_stage_seconds: 20,
-        shares: (1..=32).map(|n| n * 3).collect(),
+        shares: (1..=32).map(|n| Share(n * 3)).collect(),
     };
     for per_minute in [1, 2, 5, 10, 50, 100, 1_000, 1_000_000, u64::MAX / 10] {
         let context = context(Some((per_minute.saturating_mul(10), 600_000)));

@@ -1,33 +1,31 @@
-//! The settings: what may be written, what it means, and what is said about the rest.
+//! The settings: what may be written, what it means, and what a schema cannot say about it.
 
-use serde_json::{Map, Value};
+use caxton_policy::Problems;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use crate::bindings::caxton::policy::types::Problem;
-
-/// JSON Schema of the settings.
-pub(crate) const SCHEMA: &str = include_str!("settings.schema.json");
-
-/// A stage may last a week, and no longer: the host takes no other.
-const SECONDS_MAX: u64 = 7 * 24 * 60 * 60;
-
-/// More requests than this in one stage are surely a mistake.
-const REQUESTS_MAX: u64 = 1_000_000;
-
-/// Stages that the host takes in one plan.
-const SHARES_MAX: usize = 32;
-
-/// Settings that passed every check.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Settings {
-    /// Requests that the candidate should answer in each stage.
-    pub(crate) requests_per_stage: u64,
-    /// How long a stage lasts at least.
-    pub(crate) shortest_stage_seconds: u64,
-    /// How long a stage is planned to last at most.
-    pub(crate) longest_stage_seconds: u64,
-    /// Shares to choose from, in per cent, rising; never empty.
-    pub(crate) shares: Vec<u8>,
+/// The settings.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Requests that the new version should answer in each stage.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub requests_per_stage: u64,
+    /// How long a stage lasts at least, however much traffic there is.
+    #[schemars(range(min = 1, max = 604_800))]
+    pub shortest_stage_seconds: u64,
+    /// How long a stage is planned to last at most. A share that sees too few requests in that time is left out.
+    #[schemars(range(min = 1, max = 604_800))]
+    pub longest_stage_seconds: u64,
+    /// The shares to choose from, in per cent, rising. All traffic comes after the last.
+    #[schemars(length(min = 1, max = 32))]
+    pub shares: Vec<Share>,
 }
+
+/// A share of the traffic, in per cent.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Share(#[schemars(range(min = 1, max = 99))] pub u8);
 
 impl Default for Settings {
     fn default() -> Self {
@@ -35,56 +33,26 @@ impl Default for Settings {
             requests_per_stage: 50,
             shortest_stage_seconds: 10,
             longest_stage_seconds: 300,
-            shares: vec![1, 5, 10, 25, 50, 75],
+            shares: [1, 5, 10, 25, 50, 75].map(Share).to_vec(),
         }
     }
 }
 
 impl Settings {
-    /// Reads a JSON object; what is not in it is as in the default. Every problem is listed.
-    pub(crate) fn read(text: &str) -> Result<Self, Vec<Problem>> {
-        let mut problems = Problems(Vec::new());
-        let mut settings = Self::default();
-        match serde_json::from_str(text) {
-            Ok(Value::Object(fields)) => settings.take(&fields, &mut problems),
-            Ok(_) => problems.add("", "must be an object"),
-            Err(error) => problems.add("", &format!("is not JSON: {error}")),
-        }
-        if problems.0.is_empty() {
-            Ok(settings)
-        } else {
-            Err(problems.0)
-        }
-    }
-
-    fn take(&mut self, fields: &Map<String, Value>, problems: &mut Problems) {
-        for (key, value) in fields {
-            let path = format!("/{key}");
-            match key.as_str() {
-                "requests_per_stage" => {
-                    problems.number(&path, value, REQUESTS_MAX, &mut self.requests_per_stage);
-                }
-                "shortest_stage_seconds" => {
-                    problems.number(&path, value, SECONDS_MAX, &mut self.shortest_stage_seconds);
-                }
-                "longest_stage_seconds" => {
-                    problems.number(&path, value, SECONDS_MAX, &mut self.longest_stage_seconds);
-                }
-                "shares" => match value.as_array() {
-                    Some(written) => self.shares = read_shares(&path, written, problems),
-                    None => problems.add(&path, "must be a list of shares, such as [10, 50]"),
-                },
-                _ => problems.add(
-                    &path,
-                    "is no setting; there are requests_per_stage, shortest_stage_seconds, longest_stage_seconds and shares",
-                ),
+    pub(crate) fn check(&self, problems: &mut Problems) {
+        for (index, pair) in self.shares.windows(2).enumerate() {
+            if let [Share(before), Share(share)] = pair
+                && share <= before
+            {
+                let path = format!("/shares/{}", index.saturating_add(1));
+                problems.add(path, format!("is {share} after {before}; shares rise"));
             }
         }
         let (shortest, longest) = (self.shortest_stage_seconds, self.longest_stage_seconds);
         if shortest > longest {
             problems.add(
                 "/shortest_stage_seconds",
-                &format!(
+                format!(
                     "is {shortest} and must not be above longest_stage_seconds, which is {longest}"
                 ),
             );
@@ -92,66 +60,17 @@ impl Settings {
     }
 }
 
-fn read_shares(path: &str, written: &[Value], problems: &mut Problems) -> Vec<u8> {
-    if written.is_empty() || written.len() > SHARES_MAX {
-        problems.add(path, &format!("must have 1 to {SHARES_MAX} shares"));
-    }
-    let mut shares: Vec<u8> = Vec::with_capacity(written.len());
-    for (index, share) in written.iter().enumerate() {
-        let at = format!("{path}/{index}");
-        let per_cent = share
-            .as_u64()
-            .and_then(|share| u8::try_from(share).ok())
-            .filter(|share| (1..=99).contains(share));
-        match (per_cent, shares.last()) {
-            (None, _) => problems.add(
-                &at,
-                "must be a whole number from 1 to 99; all traffic comes after the last share",
-            ),
-            (Some(share), Some(before)) if share <= *before => {
-                problems.add(&at, &format!("is {share} after {before}; shares rise"));
-            }
-            (Some(share), _) => shares.push(share),
-        }
-    }
-    shares
-}
-
-/// Problems in a line, for where there is room for no more.
-pub(crate) fn told(problems: &[Problem]) -> String {
-    let lines: Vec<String> = problems
-        .iter()
-        .map(|problem| format!("{}: {}", problem.path, problem.message))
-        .collect();
-    lines.join("; ")
-}
-
-/// What is wrong so far. A value that is wrong leaves the default; the settings are then refused as a whole.
-struct Problems(Vec<Problem>);
-
-impl Problems {
-    fn add(&mut self, path: &str, message: &str) {
-        self.0.push(Problem {
-            path: path.to_owned(),
-            message: message.to_owned(),
-        });
-    }
-
-    fn number(&mut self, path: &str, value: &Value, most: u64, setting: &mut u64) {
-        match value.as_u64() {
-            Some(number) if (1..=most).contains(&number) => *setting = number,
-            _ => self.add(path, &format!("must be a whole number from 1 to {most}")),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use caxton_policy::{StrategyPolicy as _, settings};
+
+    use crate::Adaptive;
 
     fn problems(text: &str) -> Vec<(String, String)> {
-        Settings::read(text)
-            .unwrap_err()
+        settings::check(text, Adaptive::check)
+            .err()
+            .unwrap_or_default()
             .into_iter()
             .map(|problem| (problem.path, problem.message))
             .collect()
@@ -159,41 +78,34 @@ mod tests {
 
     #[test]
     fn nothing_written_is_the_default_and_the_schema_says_the_same() {
-        let defaults = Settings::read("{}").unwrap();
+        let defaults: Settings = settings::read("{}").unwrap();
         assert_eq!(defaults, Settings::default());
-        let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+        let schema = settings::schema::<Settings>();
         assert_eq!(schema["type"], "object");
-        let written = |name: &str| schema["properties"][name]["default"].clone();
-        assert_eq!(written("requests_per_stage"), defaults.requests_per_stage);
-        assert_eq!(
-            written("shortest_stage_seconds"),
-            defaults.shortest_stage_seconds
-        );
-        assert_eq!(
-            written("longest_stage_seconds"),
-            defaults.longest_stage_seconds
-        );
-        assert_eq!(written("shares"), serde_json::json!(defaults.shares));
+        let written = |name: &str| &schema["properties"][name]["default"];
+        assert_eq!(written("requests_per_stage"), 50);
+        assert_eq!(written("shortest_stage_seconds"), 10);
+        assert_eq!(written("longest_stage_seconds"), 300);
+        assert_eq!(written("shares").as_array().unwrap().len(), 6);
     }
 
     #[test]
     fn every_setting_can_be_written() {
-        let settings = Settings::read(
-            r#"{"requests_per_stage": 1000, "shortest_stage_seconds": 1, "longest_stage_seconds": 1, "shares": [99]}"#,
-        );
+        let text = r#"{"requests_per_stage": 1000, "shortest_stage_seconds": 1, "longest_stage_seconds": 1, "shares": [99]}"#;
+        assert_eq!(problems(text), []);
         let expected = Settings {
             requests_per_stage: 1_000,
             shortest_stage_seconds: 1,
             longest_stage_seconds: 1,
-            shares: vec![99],
+            shares: vec![Share(99)],
         };
-        assert_eq!(settings.unwrap(), expected);
+        assert_eq!(settings::read::<Settings>(text).unwrap(), expected);
     }
 
     #[test]
     fn every_problem_is_listed() {
         let found = problems(
-            r#"{"longest_stage_seconds": 5, "requests_per_stage": 0, "shares": [0, 10, 10, 50, 100, "x"], "stages": 3}"#,
+            r#"{"longest_stage_seconds": 5, "requests_per_stage": 0, "shares": [0, 10, 100, "x"], "stages": 3}"#,
         );
         let paths: Vec<&str> = found.iter().map(|(path, _)| path.as_str()).collect();
         assert_eq!(
@@ -202,12 +114,14 @@ mod tests {
                 "/requests_per_stage",
                 "/shares/0",
                 "/shares/2",
-                "/shares/4",
-                "/shares/5",
+                "/shares/3",
                 "/stages",
                 "/shortest_stage_seconds",
             ]
         );
+        let found = problems(r#"{"shares": [10, 10, 50, 20], "stages": 3}"#);
+        let paths: Vec<&str> = found.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(paths, ["/stages", "/shares/1", "/shares/3"]);
     }
 
     #[test]

@@ -1,25 +1,10 @@
 //! The decision, as plain functions of what the host told.
 
-use crate::bindings::caxton::policy::types::{Context, Explanation, Phase, Problem, Strategy};
-use crate::bindings::exports::caxton::policy::strategy::{Plan, Stage, Step};
+use caxton_policy::words::seconds;
+use caxton_policy::{Context, Phase, Plan, Proposal, Stage, Step, Strategy, because};
 
 /// A share, in per cent, that leaves the stable version nothing.
 const ALL_TRAFFIC: u8 = 100;
-
-/// There are no settings: an object with anything in it is a mistake that should be seen.
-pub(crate) fn check_settings(settings: &str) -> Result<(), Vec<Problem>> {
-    let mut characters = settings
-        .chars()
-        .filter(|character| !character.is_whitespace());
-    if (characters.next(), characters.next(), characters.next()) == (Some('{'), Some('}'), None) {
-        return Ok(());
-    }
-    Err(vec![Problem {
-        path: String::new(),
-        message: "the policy `standard` takes no settings: leave `policy_settings` out, and say in [reload] how a version comes in"
-            .to_owned(),
-    }])
-}
 
 /// The configured plan as it is, with what it comes to in a sentence.
 pub(crate) fn plan(configured: Plan) -> Plan {
@@ -36,7 +21,7 @@ pub(crate) fn plan(configured: Plan) -> Plan {
         seconds(configured.bake_ms),
     );
     Plan {
-        why: explanation("as-configured", summary),
+        why: because("as-configured", summary),
         ..configured
     }
 }
@@ -61,100 +46,65 @@ fn shares(stages: &[Stage]) -> String {
 }
 
 /// The step to propose. `fit` says that every rollback policy found enough for the candidate.
-pub(crate) fn next(context: &Context, fit: bool) -> (Step, Explanation) {
+pub(crate) fn next(context: &Context, fit: bool) -> Proposal {
     let candidate = context.candidate.number;
     if context.paused {
-        return wait("paused", "an operator paused this reload".to_owned());
+        return Proposal::wait("paused", "an operator paused this reload");
     }
     match context.phase {
-        Phase::Preparing | Phase::Starting => wait(
+        Phase::Preparing | Phase::Starting => Proposal::wait(
             "not-started",
             format!("version {candidate} does not run yet"),
         ),
         // The bake is for watching: ending it as soon as the first evidence suffices would make its length mean nothing.
-        Phase::Baking => wait(
+        Phase::Baking => Proposal::wait(
             "baking",
             format!("version {candidate} has all traffic and is watched until its bake ends"),
         ),
-        Phase::InProgress if context.split >= ALL_TRAFFIC => wait(
+        Phase::InProgress if context.split >= ALL_TRAFFIC => Proposal::wait(
             "all-traffic",
             format!("version {candidate} has all traffic"),
         ),
-        Phase::InProgress if !fit => wait(
+        Phase::InProgress if !fit => Proposal::wait(
             "not-yet-fit",
             format!("not enough speaks for version {candidate} yet"),
         ),
         // How long a stage lasts, how much it has to see and whether an operator must act there is kept by the host.
-        Phase::InProgress if context.stages > 0 => (
+        Phase::InProgress if context.stages > 0 => Proposal::new(
             Step::Advance,
-            explanation(
-                "fit",
-                format!(
-                    "version {candidate} is fit at {} %, stage {} of {}",
-                    context.split,
-                    context.stage.saturating_add(1),
-                    context.stages
-                ),
+            "fit",
+            format!(
+                "version {candidate} is fit at {} %, stage {} of {}",
+                context.split,
+                context.stage.saturating_add(1),
+                context.stages
             ),
         ),
         // It listens: it gets copies only, and how long and how many of them is kept by the host.
-        Phase::InProgress => (
+        Phase::InProgress => Proposal::new(
             Step::Promote,
-            explanation("fit", format!("version {candidate} is fit for all traffic")),
+            "fit",
+            format!("version {candidate} is fit for all traffic"),
         ),
-    }
-}
-
-fn wait(code: &str, summary: String) -> (Step, Explanation) {
-    (Step::Wait, explanation(code, summary))
-}
-
-fn explanation(code: &str, summary: String) -> Explanation {
-    Explanation {
-        code: code.to_owned(),
-        summary,
-        findings: Vec::new(),
-    }
-}
-
-fn seconds(milliseconds: u64) -> String {
-    let (whole, rest) = (milliseconds / 1000, milliseconds % 1000);
-    if rest == 0 {
-        format!("{whole} s")
-    } else {
-        format!("{milliseconds} ms")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bindings::caxton::policy::types::Version;
+    use caxton_policy::{StrategyPolicy as _, Version};
+
+    use crate::{Settings, Standard};
 
     fn context(phase: Phase) -> Context {
         Context {
-            reload_id: "r".to_owned(),
-            deadline_ms: None,
-            paused: false,
-            agent: "hello".to_owned(),
-            stable: None,
             candidate: Version {
                 number: 7,
-                digest: String::new(),
-                config_digest: String::new(),
-                size: 1,
-                state_format: None,
+                ..Version::default()
             },
-            stateful: false,
             phase,
-            stage: 0,
-            stages: 0,
-            stage_elapsed_ms: 0,
-            elapsed_ms: 0,
             split: 0,
-            baseline: None,
-            history: Vec::new(),
-            seed: 0,
+            ..Context::default()
         }
     }
 
@@ -175,7 +125,7 @@ mod tests {
             bake_ms: 1_500,
             keep_previous_ms: 900_000,
             preserve_state: true,
-            why: explanation("configured", String::new()),
+            why: because("configured", ""),
         }
     }
 
@@ -216,8 +166,8 @@ mod tests {
             stage_elapsed_ms: 86_400_000,
             ..context(Phase::InProgress)
         };
-        assert!(matches!(next(&held, true).0, Step::Advance));
-        assert!(matches!(next(&held, false).0, Step::Wait));
+        assert_eq!(next(&held, true).step, Step::Advance);
+        assert_eq!(next(&held, false).step, Step::Wait);
     }
 
     #[test]
@@ -241,9 +191,9 @@ mod tests {
     #[test]
     fn a_bake_is_never_cut_short() {
         for fit in [false, true] {
-            let (step, why) = next(&context(Phase::Baking), fit);
-            assert!(matches!(step, Step::Wait), "fit: {fit}");
-            assert_eq!(why.code, "baking");
+            let proposal = next(&context(Phase::Baking), fit);
+            assert_eq!(proposal.step, Step::Wait, "fit: {fit}");
+            assert_eq!(proposal.why.code, "baking");
         }
     }
 
@@ -255,22 +205,25 @@ mod tests {
             split: 10,
             ..context(Phase::InProgress)
         };
-        assert!(matches!(next(&staged, false).0, Step::Wait));
-        let (step, why) = next(&staged, true);
-        assert!(matches!(step, Step::Advance));
-        assert_eq!(why.summary, "version 7 is fit at 10 %, stage 2 of 6");
+        assert_eq!(next(&staged, false).step, Step::Wait);
+        let proposal = next(&staged, true);
+        assert_eq!(proposal.step, Step::Advance);
+        assert_eq!(
+            proposal.why.summary,
+            "version 7 is fit at 10 %, stage 2 of 6"
+        );
     }
 
     #[test]
     fn a_fit_listener_is_promoted_and_one_with_all_traffic_is_left_alone() {
         let listening = context(Phase::InProgress);
-        assert!(matches!(next(&listening, true).0, Step::Promote));
-        assert!(matches!(next(&listening, false).0, Step::Wait));
+        assert_eq!(next(&listening, true).step, Step::Promote);
+        assert_eq!(next(&listening, false).step, Step::Wait);
         let swapped = Context {
             split: 100,
             ..listening
         };
-        assert!(matches!(next(&swapped, true).0, Step::Wait));
+        assert_eq!(next(&swapped, true).step, Step::Wait);
     }
 
     #[test]
@@ -279,16 +232,17 @@ mod tests {
             paused: true,
             ..context(Phase::InProgress)
         };
-        let (step, why) = next(&paused, true);
-        assert!(matches!(step, Step::Wait));
-        assert_eq!(why.code, "paused");
+        let proposal = next(&paused, true);
+        assert_eq!(proposal.step, Step::Wait);
+        assert_eq!(proposal.why.code, "paused");
     }
 
     #[test]
     fn any_setting_is_refused() {
-        assert!(check_settings(" { } ").is_ok());
+        let check = |text| caxton_policy::settings::check::<Settings>(text, Standard::check);
+        assert!(check(" { } ").is_ok());
         for settings in ["", "{}{", "[]", r#"{"speed": 1}"#] {
-            assert!(check_settings(settings).is_err(), "{settings}");
+            assert!(check(settings).is_err(), "{settings}");
         }
     }
 }

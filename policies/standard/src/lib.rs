@@ -7,53 +7,33 @@
 //! A fixed share (`progressive = false`) comes as a plan of one stage with `needs-operator`: the host stays there until an operator
 //! says `resume`, `promote` or `set-split`, whatever is proposed here.
 
-mod bindings;
 mod decision;
 
-use bindings::exports::caxton::policy::{about, strategy};
+use caxton_policy::{Context, Plan, Proposal, Reload, StrategyPolicy};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-/// The policy as a component: arguments in, the decision out.
+/// There are none: how a version comes in is said in `[reload]`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {}
+
+/// The policy.
 pub struct Standard;
 
-impl about::Guest for Standard {
-    fn describe() -> about::Info {
-        about::Info {
-            name: "standard".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            about: "Brings a new version in as the agent's configuration says, one planned step whenever the version is found fit."
-                .to_owned(),
-            settings_schema: r#"{"type":"object","properties":{},"additionalProperties":false}"#.to_owned(),
-        }
+impl StrategyPolicy for Standard {
+    const NAME: &'static str = "standard";
+    const ABOUT: &'static str = "Brings a new version in as the agent's configuration says, one planned step whenever the version is found fit.";
+    type Settings = Settings;
+    type State = ();
+
+    fn begin(_settings: &Settings, _context: &Context, configured: Plan) -> Plan {
+        decision::plan(configured)
     }
 
-    fn check_settings(settings: String) -> Result<(), Vec<about::Problem>> {
-        decision::check_settings(&settings)
+    fn next(_settings: &Settings, reload: &Reload<'_>, fit: bool, _state: &mut ()) -> Proposal {
+        decision::next(reload.context, fit)
     }
 }
 
-impl strategy::Guest for Standard {
-    fn begin(
-        _settings: String,
-        _context: strategy::Context,
-        configured: strategy::Plan,
-    ) -> Result<strategy::Plan, String> {
-        Ok(decision::plan(configured))
-    }
-
-    fn next(
-        _settings: String,
-        context: strategy::Context,
-        fit: bool,
-        _metrics: strategy::ReloadMetrics,
-        _windows: Vec<strategy::Window>,
-        state: Vec<u8>,
-    ) -> Result<strategy::Answer, String> {
-        let (step, why) = decision::next(&context, fit);
-        Ok(strategy::Answer {
-            step,
-            why,
-            next_check_ms: None,
-            state,
-        })
-    }
-}
+caxton_policy::strategy_policy!(Standard);

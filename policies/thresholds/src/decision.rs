@@ -1,10 +1,9 @@
 //! The decision: every trigger is measured, the first that fires names the reason, and without one the sample decides.
 
-use crate::bindings::caxton::policy::types::{Explanation, Finding, Window};
-use crate::bindings::exports::caxton::policy::rollback::{Blame, Verdict};
+use caxton_policy::{Blame, Counts, Finding, Judgement, Window, words};
+
 use crate::evidence::{self, Evidence};
 use crate::settings::{Settings, Trigger};
-use crate::words;
 
 /// A version whose health checks pass less often than this, in per cent, is not healthy.
 const HEALTHY_FROM: f64 = 50.0;
@@ -28,7 +27,7 @@ pub(crate) fn decide(
     settings: &Settings,
     baseline: Option<&Window>,
     windows: &[Window],
-) -> (Verdict, Explanation) {
+) -> Judgement {
     let evidence = Evidence::from_windows(windows);
     let mut findings = Vec::new();
     let mut first_reason = None;
@@ -41,36 +40,27 @@ pub(crate) fn decide(
             }
             None => missing = missing.or(unreported(trigger)),
         }
-        if matches!(trigger, Trigger::PerformanceDegradation(_)) {
+        if matches!(trigger, Trigger::PerformanceDegradation { .. }) {
             findings.extend(beside_baseline(trigger, baseline, &evidence));
         }
     }
     if let Some(reason) = first_reason {
-        let verdict = Verdict::Rollback(blame(&reason, &evidence));
-        return (verdict, explanation(reason.code, reason.summary, findings));
+        let blame = blame(&reason, &evidence);
+        return Judgement::rollback(blame, reason.code, reason.summary).with(findings);
     }
     let requests = evidence.candidate.requests;
     let minimum = settings.minimum_sample;
     if requests < minimum {
         let summary = format!("{requests} of at least {minimum} requests were finished");
-        return (
-            Verdict::Undecided,
-            explanation("below-minimum-sample", summary, findings),
-        );
+        return Judgement::undecided("below-minimum-sample", summary).with(findings);
     }
     if let Some(name) = missing {
         let summary =
             format!("the agent has not reported the metric {name}, which a trigger watches");
-        return (
-            Verdict::Undecided,
-            explanation("metric-not-reported", summary, findings),
-        );
+        return Judgement::undecided("metric-not-reported", summary).with(findings);
     }
     let summary = format!("no trigger fired in {requests} requests");
-    (
-        Verdict::Proceed,
-        explanation("within-thresholds", summary, findings),
-    )
+    Judgement::proceed("within-thresholds", summary).with(findings)
 }
 
 /// With the stable version in the same windows it can be told whose fault it is, and without it cannot.
@@ -88,9 +78,11 @@ fn blame(reason: &Fires, evidence: &Evidence) -> Blame {
 fn measure(trigger: &Trigger, settings: &Settings, evidence: &Evidence) -> Option<Measured> {
     match trigger {
         Trigger::HealthCheckFailure => health(settings, evidence),
-        Trigger::ErrorRate(limit) => error_rate(*limit, settings, evidence),
-        Trigger::PerformanceDegradation(limit) => degradation(*limit, settings, evidence),
-        Trigger::Memory(limit) => memory(*limit, evidence),
+        Trigger::ErrorRate { threshold } => error_rate(*threshold, settings, evidence),
+        Trigger::PerformanceDegradation { threshold } => {
+            degradation(*threshold, settings, evidence)
+        }
+        Trigger::Memory { threshold } => memory(*threshold, evidence),
         Trigger::CustomMetric { name, threshold } => custom(name, *threshold, settings, evidence),
     }
 }
@@ -114,13 +106,11 @@ fn health(settings: &Settings, evidence: &Evidence) -> Option<Measured> {
 
 fn error_rate(limit: f64, settings: &Settings, evidence: &Evidence) -> Option<Measured> {
     let calls = evidence.candidate;
-    let rate = calls.error_rate()?;
+    let rate = evidence::error_rate(&calls)?;
     let fires = calls.requests >= settings.minimum_sample && rate > limit;
     let stable = evidence.stable;
     let stable_too = stable.requests >= settings.minimum_sample
-        && stable
-            .error_rate()
-            .is_some_and(|stable_rate| stable_rate > limit);
+        && evidence::error_rate(&stable).is_some_and(|stable_rate| stable_rate > limit);
     Some(Measured {
         finding: finding("error-rate", rate, limit, calls.requests, fires),
         fires: fires.then(|| Fires {
@@ -167,10 +157,10 @@ fn beside_baseline(
     baseline: Option<&Window>,
     evidence: &Evidence,
 ) -> Option<Finding> {
-    let Trigger::PerformanceDegradation(limit) = trigger else {
+    let Trigger::PerformanceDegradation { threshold: limit } = trigger else {
         return None;
     };
-    let before = evidence::calls(baseline?.stable.as_ref()?);
+    let before = Counts::from(baseline?.stable.as_ref()?);
     let slower = slower_by(evidence.candidate.mean_us()?, before.mean_us()?)?;
     Some(Finding {
         statistic: "baseline".to_owned(),
@@ -246,23 +236,7 @@ fn slower_by(mean: f64, other: f64) -> Option<f64> {
 }
 
 fn finding(metric: &str, observed: f64, limit: f64, sample: u64, breached: bool) -> Finding {
-    Finding {
-        metric: metric.to_owned(),
-        observed,
-        limit,
-        sample,
-        statistic: "threshold".to_owned(),
-        value: observed,
-        breached,
-    }
-}
-
-fn explanation(code: &str, summary: String, findings: Vec<Finding>) -> Explanation {
-    Explanation {
-        code: code.to_owned(),
-        summary,
-        findings,
-    }
+    Finding::new(metric, observed, limit, sample).breached(breached)
 }
 
 #[cfg(test)]

@@ -1,43 +1,18 @@
 //! Series of windows and the verdicts that they must give.
 
 use super::*;
-use crate::bindings::caxton::policy::types::{Absence, Arm, CustomMetric, MetricValue};
+use caxton_policy::{Absence, Arm, CustomMetric, MetricValue, Verdict};
 
 fn arm(requests: u64, failures: u64) -> Arm {
-    Arm {
-        requests,
-        failures,
-        traps: 0,
-        deadlines: 0,
-        rejected: 0,
-        unavailable: 0,
-        not_counted: 0,
-        callers: 0,
-        failing_callers: 0,
-        in_flight: 0,
-        latency_total_us: requests * 1_000,
-        latency: Vec::new(),
-        health_passed: 0,
-        health_total: 0,
-        memory_peak: 0,
-        memory_mean: 0,
-        memory_limit: 64 << 20,
-        fuel: None,
-        custom: Vec::new(),
-    }
+    caxton_policy::testing::answered(failures, requests)
 }
 
 fn window(stable: Option<Arm>, candidate: Arm) -> Window {
     Window {
-        start_ms: 0,
-        end_ms: 1_000,
         split_wanted: 50,
-        split_actual: None,
-        warm_up: false,
         stable,
         candidate: Some(candidate),
-        mirrored: None,
-        mirrored_mismatches: 0,
+        ..Window::default()
     }
 }
 
@@ -52,7 +27,7 @@ fn reporting(value: MetricValue) -> Window {
 
 /// The verdict in a word, its code and its summary.
 fn verdict(settings: &Settings, windows: &[Window]) -> (&'static str, String, String) {
-    let (verdict, why) = decide(settings, None, windows);
+    let Judgement { verdict, why } = decide(settings, None, windows);
     let word = match verdict {
         Verdict::Proceed => "proceed",
         Verdict::Undecided => "undecided",
@@ -206,7 +181,8 @@ fn the_baseline_is_told_and_never_a_reason() {
     let mut slow = arm(40, 0);
     slow.latency_total_us = 400_000;
     let baseline = window(Some(arm(100, 0)), arm(0, 0));
-    let (verdict, why) = decide(&Settings::default(), Some(&baseline), &[window(None, slow)]);
+    let Judgement { verdict, why } =
+        decide(&Settings::default(), Some(&baseline), &[window(None, slow)]);
     assert!(matches!(verdict, Verdict::Proceed));
     let told = why
         .findings
@@ -229,7 +205,12 @@ fn memory_beyond_its_limit_needs_no_sample() {
             "memory",
             "memory peak 33.0 MiB is above 32.0 MiB (34603008 bytes, after 1 requests)",
         ),
-        verdict(&with(Trigger::Memory(32 << 20)), &[window(None, arm)]),
+        verdict(
+            &with(Trigger::Memory {
+                threshold: 32 << 20,
+            }),
+            &[window(None, arm)],
+        ),
     );
 }
 
@@ -285,7 +266,7 @@ fn a_metric_that_is_not_reported_is_neither_good_nor_bad() {
 fn the_first_trigger_that_fires_is_the_reason_and_all_are_told() {
     let mut arm = arm(40, 20);
     (arm.health_passed, arm.health_total) = (0, 5);
-    let (_, why) = decide(&Settings::default(), None, &[window(None, arm)]);
+    let Judgement { why, .. } = decide(&Settings::default(), None, &[window(None, arm)]);
     assert_eq!(why.code, "health-check-failure");
     let breached: Vec<&str> = why
         .findings

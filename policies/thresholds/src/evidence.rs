@@ -1,42 +1,16 @@
 //! Windows summed up: what the candidate did since it got traffic, and what the stable version did meanwhile.
 
-use crate::bindings::caxton::policy::types::{Arm, CustomMetric, MetricValue, Window};
-
-/// Finished calls and what they took.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Calls {
-    pub(crate) requests: u64,
-    pub(crate) failures: u64,
-    latency_total_us: u64,
-}
-
-impl Calls {
-    fn add(&mut self, arm: &Arm) {
-        self.requests = self.requests.saturating_add(arm.requests);
-        self.failures = self.failures.saturating_add(arm.failures);
-        self.latency_total_us = self.latency_total_us.saturating_add(arm.latency_total_us);
-    }
-
-    /// In per cent; none without requests.
-    pub(crate) fn error_rate(&self) -> Option<f64> {
-        per_cent(self.failures, self.requests)
-    }
-
-    /// Mean time per request, in microseconds; none without requests.
-    pub(crate) fn mean_us(&self) -> Option<f64> {
-        (self.requests > 0).then(|| self.latency_total_us as f64 / self.requests as f64)
-    }
-}
+use caxton_policy::{Counts, CustomMetric, MetricValue, Window, windows};
 
 /// What the windows come to.
 #[derive(Debug, Default)]
 pub(crate) struct Evidence {
     /// The candidate, callers' requests and copies alike.
-    pub(crate) candidate: Calls,
+    pub(crate) candidate: Counts,
     /// The candidate in windows in which the stable version had traffic too.
-    pub(crate) candidate_beside_stable: Calls,
+    pub(crate) candidate_beside_stable: Counts,
     /// The stable version in windows in which the candidate had traffic too.
-    pub(crate) stable: Calls,
+    pub(crate) stable: Counts,
     pub(crate) health_passed: u64,
     pub(crate) health_total: u64,
     /// The largest memory of an instance, in bytes; none before an instance lived.
@@ -74,20 +48,15 @@ impl Evidence {
     /// Sums up the windows from the first one with traffic for the candidate on, without its warm-up.
     pub(crate) fn from_windows(windows: &[Window]) -> Self {
         let mut evidence = Self::default();
-        let judged = windows
-            .iter()
-            .skip_while(|window| !has_traffic(window))
-            .filter(|window| !window.warm_up);
-        for window in judged {
+        for window in windows::judged(windows) {
             evidence.add(window);
         }
         evidence
     }
 
     fn add(&mut self, window: &Window) {
-        let mut here = Calls::default();
+        let here = windows::candidate([window]);
         if let Some(arm) = &window.candidate {
-            here.add(arm);
             self.health_passed = self.health_passed.saturating_add(arm.health_passed.into());
             self.health_total = self.health_total.saturating_add(arm.health_total.into());
             if arm.memory_peak > 0 {
@@ -97,15 +66,12 @@ impl Evidence {
                 self.report(metric);
             }
         }
-        if let Some(arm) = &window.mirrored {
-            here.add(arm);
-        }
-        self.candidate.join(here);
+        self.candidate = self.candidate.and(here);
         if let Some(stable) = window.stable.as_ref().filter(|arm| arm.requests > 0)
             && here.requests > 0
         {
-            self.stable.add(stable);
-            self.candidate_beside_stable.join(here);
+            self.stable = self.stable.and(stable.into());
+            self.candidate_beside_stable = self.candidate_beside_stable.and(here);
         }
     }
 
@@ -156,14 +122,6 @@ impl Evidence {
     }
 }
 
-impl Calls {
-    fn join(&mut self, other: Self) {
-        self.requests = self.requests.saturating_add(other.requests);
-        self.failures = self.failures.saturating_add(other.failures);
-        self.latency_total_us = self.latency_total_us.saturating_add(other.latency_total_us);
-    }
-}
-
 impl Value {
     /// This value and, after it, a newer one of the same metric.
     fn then(self, newer: Self) -> Self {
@@ -179,22 +137,12 @@ impl Value {
     }
 }
 
-/// Calls in a whole arm, such as the baseline's.
-pub(crate) fn calls(arm: &Arm) -> Calls {
-    let mut calls = Calls::default();
-    calls.add(arm);
-    calls
+/// Failed requests in per cent; none without requests.
+pub(crate) fn error_rate(calls: &Counts) -> Option<f64> {
+    per_cent(calls.failures, calls.requests)
 }
 
 /// `part` of `whole` in per cent; none of nothing.
 pub(crate) fn per_cent(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 * 100.0 / whole as f64)
-}
-
-fn has_traffic(window: &Window) -> bool {
-    let answered = window
-        .candidate
-        .as_ref()
-        .is_some_and(|arm| arm.requests > 0);
-    answered || window.split_wanted > 0 || window.mirrored.is_some()
 }

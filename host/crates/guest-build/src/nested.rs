@@ -134,7 +134,10 @@ impl Nested {
         sources.insert(job.directory.join("Cargo.toml"));
         let dep_info = left.with_extension("d");
         let text = read(&dep_info)?;
-        sources.extend(sources_in_dep_info(&text));
+        for source in sources_in_dep_info(&text) {
+            sources.extend(manifest_of(&source));
+            sources.insert(source);
+        }
         Ok(())
     }
 
@@ -156,6 +159,16 @@ fn runs(jobs: &[Job]) -> Vec<Vec<&Job>> {
         }
     }
     runs
+}
+
+/// The manifest of the crate that `source` belongs to: a guest's sources include those of crates beside it, and what their
+/// manifests say goes into the guest, too.
+fn manifest_of(source: &Path) -> Option<PathBuf> {
+    source
+        .ancestors()
+        .skip(1)
+        .map(|directory| directory.join("Cargo.toml"))
+        .find(|manifest| manifest.is_file())
 }
 
 fn package_name(manifest: &Path) -> Result<String, Error> {
@@ -232,6 +245,18 @@ mod tests {
         )
         .unwrap();
         assert_eq!(package_name(&manifest).unwrap(), "guest-web");
+    }
+
+    #[test]
+    fn a_source_belongs_to_the_nearest_manifest_above_it() {
+        let temporary = tempfile::tempdir().unwrap();
+        let crate_directory = temporary.path().join("sdk");
+        std::fs::create_dir_all(crate_directory.join("src")).unwrap();
+        for directory in [temporary.path(), &crate_directory] {
+            std::fs::write(directory.join("Cargo.toml"), "").unwrap();
+        }
+        let manifest = manifest_of(&crate_directory.join("src/lib.rs"));
+        assert_eq!(manifest, Some(crate_directory.join("Cargo.toml")));
     }
 
     #[test]
