@@ -40,6 +40,10 @@ pub struct Books {
     gate_closed: bool,
     /// For versions that were saved: calls that others have answered since.
     missed: BTreeMap<VersionNumber, u64>,
+    /// Rounds of judging.
+    pub(crate) rounds: crate::rounds::Rounds,
+    /// Versions whose instance ended when they were saved.
+    cut_off: BTreeSet<VersionNumber>,
     /// Calls that were ended for a hand-over, until the core says so.
     pub(crate) cut: Option<(VersionNumber, u64)>,
 }
@@ -229,6 +233,11 @@ impl Books {
             self.cut = (cut > 0).then_some((from, cut));
             if saved {
                 self.missed.insert(from, 0);
+                if cut > 0 {
+                    self.cut_off.insert(from);
+                } else {
+                    self.cut_off.remove(&from);
+                }
             }
         }
     }
@@ -262,6 +271,9 @@ impl Books {
             return broken(format!(
                 "{to} was gone back to without what was answered since"
             ));
+        }
+        if state.restored_from == Some(Restored::Live) && self.cut_off.contains(&to) {
+            return broken(format!("{to} was cut, and is said to be as it was"));
         }
         // What is only amended was true when it was said first.
         let known = self.results.get(&result.id);

@@ -1,7 +1,8 @@
 //! Decisions in a few words each: what a person compares in a table.
 
 use caxton_rollout::{
-    Command, ErrorKind, Happened, Restored, StateReport, StateSource, Traffic, VersionNumber,
+    Action, Command, Decided, ErrorKind, Happened, Restored, StateReport, StateSource, Traffic,
+    VersionNumber,
 };
 
 /// The command in short; none where it only asks a question or repeats what another one says.
@@ -39,7 +40,10 @@ pub(crate) fn short(command: &Command) -> Option<String> {
         ),
         Command::Tell(notice) => return happened(&notice.what),
         Command::HandOver { to, source, .. } => hand_over(*to, *source),
-        Command::CheckHealth { .. } | Command::Judge { .. } | Command::Unpin { .. } => return None,
+        Command::CheckHealth { .. }
+        | Command::Judge { .. }
+        | Command::Decided(_)
+        | Command::Unpin { .. } => return None,
     })
 }
 
@@ -64,6 +68,7 @@ pub(crate) fn rare(command: &Command) -> Vec<&'static str> {
             let restored = result.state.and_then(|state| state.restored_from);
             let restored = restored.map(|restored| match restored {
                 Restored::Live => "a return to what was",
+                Restored::Checkpoint => "a return to a checkpoint",
                 Restored::Carried => "a return with the state",
                 Restored::Snapshot => "a return to what was saved",
                 Restored::None => "a return with nothing",
@@ -72,12 +77,30 @@ pub(crate) fn rare(command: &Command) -> Vec<&'static str> {
                 .then_some("state that was not taken");
             restored.into_iter().chain(lost).collect()
         }
+        Command::Decided(decision) => decided(&decision.outcome),
         Command::Tell(notice) => match notice.what {
             Happened::OrderFailed { .. } => vec!["an order that failed"],
             _ => Vec::new(),
         },
         _ => Vec::new(),
     }
+}
+
+fn decided(decided: &Decided) -> Vec<&'static str> {
+    let action = match &decided.action {
+        Action::Stay => "decided to stay",
+        Action::Hold { .. } => "decided to hold",
+        Action::Share { .. } => "decided on a share",
+        Action::Promote => "decided to promote",
+        Action::Complete { .. } => "decided to complete",
+        Action::Disarm => "decided that it is proven",
+        Action::RollBack { guard: true, .. } => "the guard went back",
+        Action::RollBack { blame: None, .. } => "went back without blame",
+        Action::RollBack { .. } => "decided to go back",
+        Action::End { .. } => "decided to end",
+    };
+    let clamp = (!decided.clamps.is_empty()).then_some("a clamp");
+    [action].into_iter().chain(clamp).collect()
 }
 
 fn state(report: StateReport) -> String {

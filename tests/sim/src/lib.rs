@@ -6,10 +6,13 @@
 //! What is deliberately not here: what the edge does with a command. That is what end-to-end tests are for.
 
 mod books;
+mod carrying;
 mod chance;
 mod decisions;
 mod rng;
+mod rounds;
 mod simulation;
+mod wishes;
 mod world;
 
 pub use books::{Books, Broken};

@@ -1,18 +1,16 @@
 //! A long life with faults, from a seed: files come and go, answers are late, lost, doubled or bad, operators interfere.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use caxton_rollout::{
-    AgentName, Arm, Content, Digest, Event, FaultKind, HealthOutcome, HealthSettings, Identity,
-    Measure, MirrorSettings, Moment, OnInconclusive, OnUnproven, Order, PolicyMode, PolicyRef,
-    ReloadSettings, RollbackSettings, Settings, StateChoice, Strategy, Ticket, VersionNumber,
+    AgentName, Arm, Event, FaultKind, HealthOutcome, Measure, Moment, PolicyMode, Ticket,
 };
 
 use crate::books::Broken;
-use crate::chance::{fault, handed_over, heard, stages, step, strange, verdict};
+use crate::chance::{fault, handed_over, heard, step, strange, verdict};
 use crate::rng::Rng;
+use crate::wishes::{any_order, wanted};
 use crate::world::{Asks, Question, World};
 
 /// Events in the queue carry a number, so that those of the same moment keep their order.
@@ -111,6 +109,7 @@ impl Simulation {
                 self.scheduled.retain(|known| *known != ticket);
                 if let Some(question) = self.world.take(ticket) {
                     let event = self.answer(&question);
+                    self.answer_of_monitors(&question);
                     if self.faults && self.rng.percent(5) {
                         let wait = self.rng.below(90_000);
                         self.later(wait, Later::Again(event.clone()));
@@ -172,12 +171,13 @@ impl Simulation {
         };
         match self.rng.below(100) {
             0..60 => {
-                let event = self.wanted(name);
+                let keeps_state = self.keeping.contains(&name);
+                let event = wanted(&mut self.rng, name, keeps_state);
                 self.world.tell(event)
             }
             60..68 => self.world.tell(Event::Removed { agent: name }),
             68..97 => {
-                let order = self.any_order();
+                let order = any_order(&mut self.rng);
                 self.world.order(&name, order).map(|_| ())
             }
             _ => {
@@ -185,128 +185,6 @@ impl Simulation {
                 self.world.now = self.world.now.after(Duration::from_millis(jump));
                 self.world.tell(Event::Time)
             }
-        }
-    }
-
-    fn any_order(&mut self) -> Order {
-        let to = VersionNumber::new(1 + self.rng.below(30));
-        let choices = [
-            StateChoice::Carry,
-            StateChoice::Carry,
-            StateChoice::Snapshot,
-            StateChoice::Fresh,
-        ];
-        let state = self.rng.pick(&choices, StateChoice::Carry);
-        let orders = [
-            Order::Pause,
-            Order::Resume,
-            Order::Resume,
-            Order::Promote { now: false },
-            Order::Promote { now: true },
-            Order::Abort { state },
-            Order::Rollback { to: None, state },
-            Order::Rollback { to, state },
-            Order::SetSplit {
-                percent: self.rng.below(102) as u8,
-            },
-            Order::Retry,
-            Order::Retry,
-        ];
-        self.rng.pick(&orders, Order::Retry)
-    }
-
-    fn wanted(&mut self, agent: AgentName) -> Event {
-        // Few enough contents that they come back, some of them while their endings are remembered.
-        let component = self.rng.below(12) as u8;
-        let identity = Identity {
-            component: Digest::new([component; 32]),
-            config: Digest::new([0; 32]),
-        };
-        let has_health = component.is_multiple_of(2);
-        let content = Content {
-            identity,
-            size: 1_000,
-            has_health,
-            stateful: component.is_multiple_of(6) != self.keeping.contains(&agent),
-        };
-        Event::Wanted {
-            agent,
-            content,
-            settings: Arc::new(self.settings()),
-        }
-    }
-
-    fn settings(&mut self) -> Settings {
-        let rng = &mut self.rng;
-        let seconds = |rng: &mut Rng, choices: &[u64]| Duration::from_secs(rng.pick(choices, 1));
-        let mut policies = Vec::new();
-        let mode = if rng.percent(90) {
-            PolicyMode::Enforce
-        } else {
-            PolicyMode::Monitor
-        };
-        for (name, chance, mode) in [
-            ("thresholds", 90, mode),
-            ("second", 30, PolicyMode::Enforce),
-            ("watching", 30, PolicyMode::Monitor),
-            ("manual", 10, PolicyMode::Enforce),
-        ] {
-            if rng.percent(chance) {
-                policies.push(PolicyRef {
-                    name: name.to_owned(),
-                    mode,
-                    settings: "{}".to_owned(),
-                });
-            }
-        }
-        let strategies = [
-            Strategy::Graceful,
-            Strategy::Graceful,
-            Strategy::Immediate,
-            Strategy::Parallel,
-            Strategy::TrafficSplitting,
-            Strategy::TrafficSplitting,
-        ];
-        let inconclusive = [
-            OnInconclusive::Abort,
-            OnInconclusive::Hold,
-            OnInconclusive::Promote,
-        ];
-        let unproven = [
-            OnUnproven::Keep,
-            OnUnproven::Keep,
-            OnUnproven::Hold,
-            OnUnproven::Abort,
-        ];
-        Settings {
-            reload: ReloadSettings {
-                strategy: rng.pick(&strategies, Strategy::Graceful),
-                drain_timeout: seconds(rng, &[0, 5, 60]),
-                warm_up: rng.percent(50).then(|| seconds(rng, &[0, 3, 20])),
-                bake: seconds(rng, &[0, 10, 60, 300]),
-                keep_previous: seconds(rng, &[0, 60, 900]),
-                gate_timeout: seconds(rng, &[2, 30]),
-                immediate_grace: seconds(rng, &[0, 1]),
-                split: 1 + rng.below(99) as u8,
-                progressive: rng.percent(80),
-                stages: stages(rng),
-                mirror: MirrorSettings {
-                    at_least: seconds(rng, &[0, 5, 60]),
-                    at_least_requests: rng.below(60),
-                    ..MirrorSettings::default()
-                },
-                deadline: seconds(rng, &[5, 60, 3_600]),
-                on_inconclusive: rng.pick(&inconclusive, OnInconclusive::Abort),
-                on_unproven: rng.pick(&unproven, OnUnproven::Keep),
-                ..ReloadSettings::default()
-            },
-            rollback: RollbackSettings {
-                enabled: rng.percent(85),
-                preserve_versions: rng.below(4) as u8,
-                timeout: seconds(rng, &[1, 60]),
-                policies,
-            },
-            health: HealthSettings::default(),
         }
     }
 
@@ -356,6 +234,30 @@ impl Simulation {
             end,
             versions,
         })
+    }
+
+    /// Those that monitor answer after the decision, some of them much later, and now and then not at all.
+    fn answer_of_monitors(&mut self, question: &Question) {
+        let Asks::Judge { rollback, .. } = &question.asks else {
+            return;
+        };
+        let asked = rollback
+            .iter()
+            .filter(|call| call.mode == PolicyMode::Monitor);
+        let rng = &mut self.rng;
+        let said = asked.map(|call| (call.name.clone(), verdict(rng, &call.name)));
+        let said: Vec<_> = said.collect();
+        if said.is_empty() || (self.faults && self.rng.percent(5)) {
+            return;
+        }
+        let usual = self.rng.pick(&[50, 3_000, 30_000, 100_000], 50);
+        let wait = self.rng.below(usual);
+        let event = Event::Monitored {
+            agent: question.agent.clone(),
+            ticket: question.ticket,
+            rollback: said,
+        };
+        self.later(wait, Later::Again(event));
     }
 
     fn answer(&mut self, question: &Question) -> Event {

@@ -3,19 +3,17 @@
 //! A [`World`] carries commands out in its own books, complains about every one that breaks a promise of the core, and
 //! leaves it to its driver when and how each question is answered.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::books::{Books, Broken, Checked, Handing, broken};
 use caxton_rollout::{
-    AgentName, AgentView, Command, Event, Fleet, FleetSettings, Happened, HotReloadStatus,
-    Identity, MAX_WINDOWS, Moment, Notice, Order, OrderError, PolicyCall, StateSource, Ticket,
-    VersionNumber, Window,
+    AgentName, AgentView, Command, Context, Decided, Event, Fleet, FleetSettings, HotReloadId,
+    HotReloadStatus, Identity, Moment, Order, OrderError, PolicyCall, ReloadMetrics, StateSource,
+    Ticket, VersionNumber, Window,
 };
 
-/// More live versions of one agent than the core lets there be: its own bound for those that come in, and those that
-/// may be warm, serving or coming in beside it.
-const MAX_LIVE: usize = 10;
+use crate::books::{Books, Broken, Checked};
+use crate::carrying::named;
 
 /// A question that the core has asked and nobody has answered.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,7 +64,7 @@ pub struct World {
     pub fleet: Fleet,
     /// The virtual clock.
     pub now: Moment,
-    max_reloads: usize,
+    pub(crate) max_reloads: usize,
     /// By agent.
     pub books: BTreeMap<AgentName, Books>,
     /// Not answered yet, oldest first.
@@ -79,16 +77,20 @@ pub struct World {
     pub decisions: Vec<(Moment, String)>,
     /// What the policies were last told.
     pub windows: Vec<Window>,
+    /// The same, of the reload.
+    pub context: Option<Box<Context>>,
+    /// The same, of the candidate as a whole.
+    pub metrics: ReloadMetrics,
+    /// The last round's decision.
+    pub decided: Option<Decided>,
+    /// By agent, the reload whose monitors were asked last and have not answered, and when.
+    pub(crate) monitoring: BTreeMap<AgentName, (HotReloadId, Ticket, Moment)>,
     /// How many reloads have begun.
     pub reloads: u64,
     /// How many moves to each status were seen.
     pub seen: BTreeMap<HotReloadStatus, u64>,
     /// How often each of the rarer things came up.
     pub reached: BTreeMap<&'static str, u64>,
-}
-
-fn named(agent: &AgentName, checked: Checked) -> Checked {
-    checked.map_err(|Broken(what)| Broken(format!("{agent}: {what}")))
 }
 
 impl World {
@@ -105,8 +107,12 @@ impl World {
             quiet: false,
             decisions: Vec::new(),
             windows: Vec::new(),
+            context: None,
+            metrics: ReloadMetrics::default(),
+            decided: None,
             reloads: 0,
             seen: BTreeMap::new(),
+            monitoring: BTreeMap::new(),
             reached: BTreeMap::new(),
         }
     }
@@ -123,6 +129,7 @@ impl World {
                 settings,
             } => {
                 let books = self.books.entry(agent.clone()).or_default();
+                books.rounds.file_came(&event);
                 books.present = true;
                 books.contents.insert(content.identity);
                 if content.stateful && settings.reload.preserve_state {
@@ -152,13 +159,23 @@ impl World {
                     books.answered(versions);
                 }
             }
+            Event::Monitored { agent, ticket, .. } => {
+                let waits = |(_, asked, _): &(HotReloadId, Ticket, Moment)| asked == ticket;
+                if self.monitoring.get(agent).is_some_and(waits) {
+                    self.monitoring.remove(agent);
+                }
+            }
             _ => {}
         }
         if !self.quiet {
             self.note_event(&event);
         }
+        let judged = match &event {
+            Event::Judged { agent, ticket, .. } => Some((agent.clone(), *ticket)),
+            _ => None,
+        };
         let commands = self.fleet.step(self.now, event);
-        self.carry_out(commands)
+        self.carry_out(judged, commands)
     }
 
     /// Gives an operator's order; a refused one must change nothing.
@@ -181,7 +198,7 @@ impl World {
                 {
                     books.quarantined.clear();
                 }
-                self.carry_out(commands)?;
+                self.carry_out(None, commands)?;
                 Ok(Ok(()))
             }
             Err(refused) => {
@@ -228,12 +245,25 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, commands: Vec<Command>) -> Checked {
+    fn carry_out(
+        &mut self,
+        judged: Option<(AgentName, Ticket)>,
+        commands: Vec<Command>,
+    ) -> Checked {
+        for (name, books) in &mut self.books {
+            let judged = judged.as_ref().filter(|(agent, _)| agent == name);
+            let ticket = judged.map(|(_, ticket)| *ticket);
+            let told = books.rounds.check(name, ticket, books.traffic, &commands);
+            named(name, told)?;
+        }
         for command in commands {
             if !self.quiet {
                 self.note(&command);
                 let short = crate::decisions::short(&command);
                 self.decisions.extend(short.map(|short| (self.now, short)));
+            }
+            if let Command::Decided(decision) = &command {
+                self.decided = Some(decision.outcome.clone());
             }
             for rare in crate::decisions::rare(&command) {
                 *self.reached.entry(rare).or_default() += 1;
@@ -281,235 +311,5 @@ impl World {
             }
             event => writeln!(self.log, "{now} <- {event:?}"),
         };
-    }
-
-    fn ask(&mut self, agent: AgentName, ticket: Ticket, asks: Asks) -> Checked {
-        if self.open.iter().any(|question| question.ticket == ticket) {
-            return broken(format!("{ticket:?} is given out twice"));
-        }
-        self.open.push(Question {
-            agent,
-            ticket,
-            asks,
-        });
-        Ok(())
-    }
-
-    fn carry_out_one(&mut self, command: Command) -> Checked {
-        match command {
-            Command::Pin { agent, ticket, .. } => self.ask(agent, ticket, Asks::Pin),
-            Command::Plan {
-                agent,
-                ticket,
-                configured,
-                ..
-            } => self.ask(agent, ticket, Asks::Plan(Box::new(configured))),
-            Command::Prepare {
-                agent,
-                ticket,
-                number,
-                identity,
-            } => {
-                let books = self.books.entry(agent.clone()).or_default();
-                books.prepare(ticket, number, identity)?;
-                self.ask(agent, ticket, Asks::Prepare(number, identity))
-            }
-            Command::CheckHealth {
-                agent,
-                ticket,
-                number,
-            } => {
-                self.is_up(&agent, number)?;
-                self.ask(agent, ticket, Asks::Health(number))
-            }
-            Command::Route { agent, traffic } => {
-                let books = self.books.entry(agent.clone()).or_default();
-                named(&agent, books.route(self.now, traffic))
-            }
-            Command::HandOver {
-                agent,
-                ticket,
-                to,
-                source,
-                timeout,
-            } => {
-                let until = self.now.after(timeout);
-                let hand = Handing {
-                    ticket,
-                    to,
-                    source,
-                    until,
-                };
-                let books = self.books.entry(agent.clone()).or_default();
-                named(&agent, books.hand_over(self.now, hand))?;
-                self.ask(agent, ticket, Asks::HandOver { to, source })
-            }
-            Command::Drain {
-                agent,
-                ticket,
-                number,
-            } => {
-                self.is_up(&agent, number)?;
-                self.ask(agent, ticket, Asks::Drain(number))
-            }
-            Command::Cut {
-                agent,
-                ticket,
-                number,
-            } => {
-                self.is_up(&agent, number)?;
-                self.ask(agent, ticket, Asks::Cut(number))
-            }
-            Command::Judge {
-                agent,
-                ticket,
-                windows,
-                rollback,
-                strategy,
-                context,
-                ..
-            } => {
-                if windows.len() > MAX_WINDOWS || context.history.len() > 16 {
-                    return broken(format!(
-                        "{agent}: a policy is told more than the contract says"
-                    ));
-                }
-                if windows
-                    .iter()
-                    .any(|window| window.end_ms <= window.start_ms)
-                {
-                    return broken(format!("{agent}: a window ends before it starts"));
-                }
-                self.windows = windows.to_vec();
-                self.ask(
-                    agent,
-                    ticket,
-                    Asks::Judge {
-                        rollback,
-                        strategy: strategy.is_some(),
-                    },
-                )
-            }
-            Command::Unload { agent, number } => {
-                let books = self.books.entry(agent.clone()).or_default();
-                named(&agent, books.unload(number))
-            }
-            Command::Forget { agent, identity } => {
-                let known = self
-                    .books
-                    .get_mut(&agent)
-                    .is_some_and(|b| b.contents.remove(&identity));
-                if known {
-                    Ok(())
-                } else {
-                    broken(format!("{agent}: forgets what nobody knows"))
-                }
-            }
-            Command::Tell(notice) => self.hear(notice),
-            Command::Finished { agent, result } => {
-                if !result.status.is_terminal() {
-                    return broken(format!("{agent}: {:?} is no end", result.status));
-                }
-                let books = self.books.entry(agent.clone()).or_default();
-                named(&agent, books.finished(&result))?;
-                books.results.insert(result.id, result);
-                Ok(())
-            }
-            Command::Unpin { .. } => Ok(()),
-        }
-    }
-
-    fn is_up(&self, agent: &AgentName, number: VersionNumber) -> Checked {
-        let up = self
-            .books
-            .get(agent)
-            .is_some_and(|books| books.ready.contains(&number));
-        if up {
-            Ok(())
-        } else {
-            broken(format!("{agent}: {number} is used and is not ready"))
-        }
-    }
-
-    fn hear(&mut self, notice: Notice) -> Checked {
-        let Notice {
-            agent,
-            reload,
-            what,
-        } = notice;
-        let books = self.books.entry(agent.clone()).or_default();
-        match (what, reload) {
-            (Happened::ReloadStarted { .. }, Some(id)) => {
-                self.reloads += 1;
-                if books
-                    .statuses
-                    .insert(id, HotReloadStatus::Pending)
-                    .is_some()
-                {
-                    return broken(format!("{agent}: reload {id} begins twice"));
-                }
-            }
-            (Happened::StatusChanged { from, to, .. }, Some(id)) => {
-                *self.seen.entry(to).or_default() += 1;
-                let before = books.statuses.insert(id, to);
-                if before != Some(from) || !from.may_become(to) {
-                    return broken(format!("{agent}: {before:?}, said {from:?}, to {to:?}"));
-                }
-            }
-            (Happened::CallsCut { number, calls }, _) if books.cut == Some((number, calls)) => {
-                books.cut = None;
-            }
-            (Happened::Quarantined { identity, .. }, _) => {
-                books.quarantined.insert(identity);
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn check(&self) -> Checked {
-        if self.fleet.next_wakeup().is_some_and(|due| due <= self.now) {
-            return broken("a wake-up is due and nothing came of it");
-        }
-        let mut preparing = 0;
-        for (name, books) in &self.books {
-            let Some(view) = self.fleet.view(name) else {
-                continue;
-            };
-            named(name, books.check(self.now))?;
-            if view.serving != books.serving() {
-                return broken(format!("{name}: the core forgot who serves"));
-            }
-            if view.serving.is_some() != view.permanent.is_some() {
-                return broken(format!(
-                    "{name}: serving {:?}, permanent {:?}",
-                    view.serving, view.permanent
-                ));
-            }
-            let live: BTreeSet<_> = self.fleet.live(name).into_iter().collect();
-            let loaded = books
-                .preparing
-                .values()
-                .chain(&books.ready)
-                .copied()
-                .collect();
-            if live != loaded {
-                return broken(format!("{name}: live is {live:?}, loaded {loaded:?}"));
-            }
-            if live.len() > MAX_LIVE {
-                return broken(format!("{name}: {} versions live at once", live.len()));
-            }
-            // One that is ready and waits for an operator or a policy has given its slot back.
-            let comes = view
-                .reload
-                .is_some_and(|reload| reload.status == HotReloadStatus::Preparing);
-            if comes && view.candidate.map(|candidate| candidate.number) != view.serving {
-                preparing += 1;
-            }
-        }
-        if preparing > self.max_reloads {
-            return broken(format!("{preparing} versions are prepared at once"));
-        }
-        Ok(())
     }
 }

@@ -139,10 +139,13 @@ impl Agent {
                 rollback,
                 strategy,
                 ..
-            } => self.judged(cx, ticket, rollback, strategy),
+            } => return self.judged(cx, ticket, rollback, strategy),
             Event::Monitored {
                 ticket, rollback, ..
-            } => self.monitored(cx, ticket, rollback),
+            } => {
+                self.monitored(cx, ticket, rollback);
+                Vec::new()
+            }
             answer => self.answer(cx, answer),
         };
         self.advance(cx, moves);

@@ -8,7 +8,7 @@ use crate::{ErrorKind, Event, Fault, Happened, HealthOutcome, Plan, Ticket, Vali
 
 /// Faults are told at the first, when they become the operator's concern, and then once in so many, so that a policy
 /// that fails each second does not fill the event stream.
-const TELL_FAULTS_EVERY: u32 = 60;
+pub(crate) const TELL_EVERY: u32 = 60;
 
 /// So many faults in a row are shown to the operator.
 pub(crate) const FAULTS_TO_SHOW: u32 = 4;
@@ -171,8 +171,15 @@ impl Reload {
             return;
         };
         self.plan_faults = self.plan_faults.saturating_add(1);
-        tell_fault(cx, self.id, fault, true, self.plan_faults);
+        if is_told(self.plan_faults) {
+            tell_fault(cx, self.id, fault, true, self.plan_faults);
+        }
     }
+}
+
+/// Whether this fault, counted in a row, is one that is told.
+pub(crate) fn is_told(in_a_row: u32) -> bool {
+    in_a_row == 1 || in_a_row == FAULTS_TO_SHOW || in_a_row.is_multiple_of(TELL_EVERY)
 }
 
 pub(crate) fn tell_fault(
@@ -182,16 +189,12 @@ pub(crate) fn tell_fault(
     enforcing: bool,
     in_a_row: u32,
 ) {
-    let worth =
-        in_a_row == 1 || in_a_row == FAULTS_TO_SHOW || in_a_row.is_multiple_of(TELL_FAULTS_EVERY);
-    if worth {
-        cx.tell(
-            Some(reload),
-            Happened::Fault {
-                enforcing,
-                fault,
-                in_a_row,
-            },
-        );
-    }
+    cx.tell(
+        Some(reload),
+        Happened::Fault {
+            enforcing,
+            fault,
+            in_a_row,
+        },
+    );
 }

@@ -125,9 +125,11 @@ impl Agent {
             elapsed_ms: millis(reload.started),
             split: reload.split(),
             baseline: reload.baseline.clone(),
+            // One that has completed and is watched on stands in the history, too, and is no earlier one.
             history: self
                 .history
                 .iter()
+                .filter(|past| past.result.id != reload.id)
                 .take(MAX_ATTEMPTS)
                 .map(attempt)
                 .collect(),

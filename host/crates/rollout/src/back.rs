@@ -7,8 +7,7 @@ use crate::enter::Next;
 use crate::mint::Cx;
 use crate::reload::{Back, By, Progress, Return};
 use crate::{
-    Blame, ErrorKind, Happened, HotReloadStatus, Outcome, Restored, StateChoice, Traffic,
-    VersionNumber,
+    Blame, ErrorKind, Happened, HotReloadStatus, Outcome, StateChoice, Traffic, VersionNumber,
 };
 
 impl Agent {
@@ -20,12 +19,11 @@ impl Agent {
         reload.has_slot = false;
         let id = reload.id;
         let (bad, wait) = (reload.number, reload.settings.rollback.timeout);
-        let state = match self.carried(cx.now) {
-            None => self.as_it_was(cx.now, target),
-            carried => carried,
-        };
-        let automatic = state.is_some_and(|state| state.restored_from == Some(Restored::Live));
-        self.tail = automatic.then_some((id, bad));
+        let carried = self.carried(cx.now);
+        let as_it_was = self.as_it_was(cx.now, target);
+        let as_it_was = as_it_was.filter(|_| carried.is_none());
+        self.tail = as_it_was.map(|_| (id, bad));
+        let state = carried.or(as_it_was);
         self.carry = None;
         self.onward = self.onward.filter(|(onward, _)| *onward != target);
         if !self.versions.is_ready(target) {
@@ -59,6 +57,7 @@ impl Agent {
         }
         let blame = match back.why.by {
             By::Verdict(blame) => Some(blame),
+            By::Guard => Some(Blame::Unknown),
             _ => None,
         };
         let (from, to, reason) = (back.bad, back.target, back.why.reason.clone());
@@ -73,7 +72,7 @@ impl Agent {
             },
         );
         match back.why.by {
-            By::Verdict(Blame::Candidate | Blame::Unknown) | By::Operator => {
+            By::Verdict(Blame::Candidate | Blame::Unknown) | By::Guard | By::Operator => {
                 self.put_aside(cx, Aside::Quarantined, reason.clone());
             }
             By::Verdict(Blame::Environment) | By::Unproven => {
@@ -82,7 +81,7 @@ impl Agent {
             By::File => {}
         }
         let kind = match back.why.by {
-            By::Verdict(_) | By::Unproven => Some(ErrorKind::AutomaticRollback),
+            By::Verdict(_) | By::Guard | By::Unproven => Some(ErrorKind::AutomaticRollback),
             By::Operator | By::File => None,
         };
         self.finish(

@@ -1,8 +1,10 @@
 //! What follows for a version that has all traffic: it completes, goes back, or waits.
 
+use std::time::Duration;
+
 use crate::moves::Move;
 use crate::reload::{Back, By, Pushed, Reload, Wish};
-use crate::{Blame, Evidence, Judgement, Moment, OnUnproven};
+use crate::{Evidence, Judgement, Moment, OnUnproven};
 
 /// The built-in guard goes back after so many calls that all failed.
 const GUARD_CALLS: u64 = 10;
@@ -42,10 +44,35 @@ pub(crate) fn decide_baking(now: Moment, reload: &Reload) -> Option<Move> {
     if round.strategy_faulty {
         return None;
     }
-    match (&round.judgement, unproven) {
-        (Judgement::Proceed, _) => Some(Move::Complete(Evidence::Sufficient)),
-        (Judgement::Undecided, OnUnproven::Keep) => Some(Move::Complete(Evidence::Insufficient)),
-        (Judgement::Undecided, OnUnproven::Abort) => reload.stable.map(|target| {
+    match &round.judgement {
+        Judgement::Proceed => Some(Move::Complete(Evidence::Sufficient)),
+        Judgement::Undecided => lacks_evidence(reload),
+        Judgement::Hold { .. } if round.at >= hold_end(reload) => lacks_evidence(reload),
+        Judgement::Hold { .. } | Judgement::Fault { .. } | Judgement::Rollback { .. } => None,
+    }
+}
+
+/// Until when a policy that says hold can prolong the bake.
+///
+/// A version that answered nothing since the reload began has nothing that could be held against it: its hold is a lack of
+/// evidence in another word, and the bake ends when it ends. Otherwise something was seen that is not surely the candidate's (an
+/// outage that hits both versions, say): the bake waits for that to pass, but no longer than a reload waits for progress at all.
+fn hold_end(reload: &Reload) -> Moment {
+    let deadline = reload.settings.reload.deadline;
+    let waits = if reload.figures.has_requests() {
+        deadline
+    } else {
+        Duration::ZERO
+    };
+    reload.bake_end().after(waits)
+}
+
+/// What was configured for a version that has all traffic and is not proven when its bake ends.
+fn lacks_evidence(reload: &Reload) -> Option<Move> {
+    match reload.settings.reload.on_unproven {
+        OnUnproven::Keep => Some(Move::Complete(Evidence::Insufficient)),
+        OnUnproven::Hold => None,
+        OnUnproven::Abort => reload.stable.map(|target| {
             let reason = "not enough evidence at the end of the bake".to_owned();
             Move::GoBack {
                 target,
@@ -55,14 +82,19 @@ pub(crate) fn decide_baking(now: Moment, reload: &Reload) -> Option<Move> {
                 },
             }
         }),
-        _ => None,
     }
 }
 
 /// Whether the candidate fails every call while those who should judge it cannot.
+///
+/// While they are being asked it waits for what they say: they may be well again, and its decision is told with their answers.
+/// Where answers do not come at all, it does not wait for the second time.
 fn guard_fires(reload: &Reload) -> bool {
-    let manual = reload.judges.keys().any(|name| name == MANUAL);
-    reload.is_judged() && !manual && reload.at_fault() && reload.streak.failed >= GUARD_CALLS
+    let manual = reload.enforcing().any(|(name, _)| name == MANUAL);
+    let answers = reload.round.as_ref().is_none_or(|round| round.answered);
+    let waits = reload.judging.is_some() && answers;
+    let fails = reload.streak.failed >= GUARD_CALLS;
+    reload.is_judged() && !manual && !waits && reload.at_fault() && fails
 }
 
 fn go_back_by_guard(reload: &Reload) -> Move {
@@ -74,7 +106,7 @@ fn go_back_by_guard(reload: &Reload) -> Move {
     Move::GoBack {
         target,
         why: Back {
-            by: By::Verdict(Blame::Unknown),
+            by: By::Guard,
             reason,
         },
     }

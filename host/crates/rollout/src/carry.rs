@@ -245,13 +245,14 @@ impl Agent {
         })
     }
 
-    /// What an automatic way back restores: the target's own instance, as it was when it was saved.
+    /// What an automatic way back restores: the target's own instance as it was when it was saved, or what is left of it.
     pub(crate) fn as_it_was(&self, now: Moment, target: VersionNumber) -> Option<StateReport> {
         let reload = self.reload.as_ref()?;
         let replaced = self.serving == Some(reload.number) && reload.number != target;
         let stateful = reload.content.stateful && self.keeps_state(target);
         let saved = self.versions.saved(target);
-        (replaced && stateful).then(|| restored(Restored::Live, saved, now))
+        let left = saved.map_or(Restored::Live, |saved| saved.leaves);
+        (replaced && stateful).then(|| restored(left, saved, now))
     }
 }
 

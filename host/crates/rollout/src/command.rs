@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{
-    AgentName, Context, HotReloadId, HotReloadResult, Identity, Notice, Plan, PolicyMode,
+    AgentName, Context, Decision, HotReloadId, HotReloadResult, Identity, Notice, Plan, PolicyMode,
     ReloadMetrics, Ticket, VersionNumber, Window,
 };
 
@@ -153,6 +153,8 @@ pub enum Command {
         /// The content.
         identity: Identity,
     },
+    /// A round of judging and what came of it, for the records; it stands before the commands that carry it out.
+    Decided(Decision),
     /// For logs and the event stream; nothing depends on it.
     Tell(Notice),
     /// A reload has a result. The same id may come again: the later result replaces the earlier.
@@ -248,6 +250,7 @@ impl Command {
             | Self::Unload { agent, .. }
             | Self::Forget { agent, .. }
             | Self::Finished { agent, .. }
+            | Self::Decided(Decision { agent, .. })
             | Self::Tell(Notice { agent, .. }) => agent,
         }
     }

@@ -28,6 +28,7 @@ impl Agent {
         if matches!(due, Move::GoBack { .. }) && self.reload.is_none() {
             self.reload = self.reopened(cx);
         }
+        cx.deeds.extend(self.deed(&due));
         let id = self.reload.as_ref().map(|reload| reload.id);
         let before = self.reload.as_ref().map(|reload| reload.progress.status());
         let (after, reason) = (due.status(), due.reason());
@@ -185,6 +186,8 @@ impl Agent {
         }
         reload.has_slot = false;
         reload.move_on();
+        // What was said of a share or of copies proves nothing of all traffic.
+        reload.round = None;
         let (number, strategy, drain) = (reload.number, reload.strategy(), reload.drain());
         let cut = strategy == Strategy::Immediate;
         let cause = Some(reload.id);

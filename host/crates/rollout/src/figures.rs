@@ -2,8 +2,9 @@
 
 use crate::{Arm, ReloadMetrics};
 
+/// Sums over the windows of one reload.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Figures {
+pub struct Figures {
     requests: u64,
     failures: u64,
     latency_us: u64,
@@ -31,7 +32,7 @@ struct Paired {
 
 impl Figures {
     /// Adds one window; `split` says whether the candidate was meant to have traffic in it.
-    pub(crate) fn add(&mut self, stable: Option<&Arm>, candidate: &Arm, split: u8) {
+    pub fn add(&mut self, stable: Option<&Arm>, candidate: &Arm, split: u8) {
         self.requests = self.requests.saturating_add(candidate.requests);
         self.failures = self.failures.saturating_add(candidate.failures);
         self.latency_us = self.latency_us.saturating_add(candidate.latency_total_us);
@@ -64,18 +65,25 @@ impl Figures {
         }
     }
 
+    /// Whether the candidate has answered any request that counts.
+    pub(crate) fn has_requests(&self) -> bool {
+        self.requests > 0
+    }
+
     /// The candidate has another share from now on: how much of it arrives is measured anew.
-    pub(crate) fn begin_share(&mut self) {
+    pub fn begin_share(&mut self) {
         (self.routed, self.answered) = (0, 0);
     }
 
     /// Distinct callers do not add up over windows: they come as totals.
-    pub(crate) fn set_callers(&mut self, callers: u64, failing: u64) {
+    pub fn set_callers(&mut self, callers: u64, failing: u64) {
         self.callers = callers;
         self.failing_callers = failing;
     }
 
-    pub(crate) fn metrics(&self) -> ReloadMetrics {
+    /// The figures of everything that was added.
+    #[must_use]
+    pub fn metrics(&self) -> ReloadMetrics {
         ReloadMetrics {
             requests_processed: self.requests,
             requests_failed: self.failures,

@@ -7,8 +7,8 @@ use crate::asks::Waits;
 use crate::mint::{Cx, Mint};
 use crate::reload::{Progress, Reload};
 use crate::{
-    AgentName, AgentView, Command, Event, Happened, HotReloadResult, Moment, Order, OrderError,
-    VersionNumber,
+    AgentName, AgentView, Command, Event, Happened, HotReloadId, HotReloadResult, Moment, Order,
+    OrderError, Ticket, VersionNumber, Window,
 };
 
 /// How many removed agents are remembered at most. Their history and the numbers of their versions are small; names
@@ -122,6 +122,27 @@ impl Fleet {
             .collect()
     }
 
+    /// The interval that was measured last for the reload that goes on; for the records, which keep each as it was.
+    #[must_use]
+    pub fn measured(&self, agent: &AgentName) -> Option<(HotReloadId, &Window)> {
+        let reload = self.agents.get(agent)?.reload.as_ref()?;
+        Some((reload.id, reload.series.newest()?))
+    }
+
+    /// Whether an answer to this [`Command::Pin`] is one that is waited for.
+    #[must_use]
+    pub fn awaits_pins(&self, agent: &AgentName, ticket: Ticket) -> bool {
+        let reload = self
+            .agents
+            .get(agent)
+            .and_then(|agent| agent.reload.as_ref());
+        let pending = |reload: &Reload| match &reload.progress {
+            Progress::Pending { pinned } => pinned.waits_for(ticket),
+            _ => false,
+        };
+        reload.is_some_and(pending)
+    }
+
     /// The results of an agent's reloads, newest first, at most 50.
     #[must_use]
     pub fn history(&self, agent: &AgentName) -> Option<Vec<HotReloadResult>> {
@@ -155,6 +176,7 @@ impl Fleet {
             agent: name.clone(),
             out,
             mint: &mut self.mint,
+            deeds: Vec::new(),
         };
         let done = act(agent, &mut cx);
         self.index(name);

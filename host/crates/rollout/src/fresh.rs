@@ -38,6 +38,7 @@ impl Reload {
             plan_faults: 0,
             held: None,
             wish: None,
+            swings: crate::steps::Swings::default(),
             strategy: Judge::new(PolicyMode::Enforce, settings.reload.policy_settings.clone()),
             strategy_again_at: Moment::default(),
             judges: BTreeMap::new(),

@@ -8,8 +8,8 @@ use crate::mint::Cx;
 use crate::moves::{Ended, Move};
 use crate::reload::{Progress, Reload};
 use crate::{
-    Command, ErrorKind, HandOverError, HandOverStep, HandedOver, Happened, Moment, Order,
-    StateSource, Strategy, Ticket, VersionNumber,
+    Command, ErrorKind, HandOverError, HandOverStep, HandedOver, Happened, Moment, Order, Restored,
+    StateFrom, StateSource, Strategy, Ticket, VersionNumber,
 };
 
 /// How much longer than its own time limit a hand-over may take until its answer counts as lost.
@@ -202,13 +202,15 @@ impl Agent {
         let (to, source) = (hand.to, hand.source);
         hand.answer = Some(result.clone());
         let cause = self.reload.as_ref().map(|reload| reload.id);
-        let (cut, saved) = match &result {
-            Ok(done) => (done.cut, true),
-            Err(error) => (error.cut, error.step == HandOverStep::Load),
+        let (cut, leaves) = match &result {
+            Ok(done) => (done.cut, Some(left_by(done.state_from))),
+            Err(error) if error.step != HandOverStep::Load => (error.cut, None),
+            Err(error) if error.cut > 0 => (error.cut, Some(Restored::Checkpoint)),
+            Err(error) => (error.cut, Some(Restored::Live)),
         };
         if let StateSource::Live { from, .. } = source {
-            if saved {
-                self.versions.save(from, cx.now);
+            if let Some(leaves) = leaves {
+                self.versions.save(from, cx.now, leaves);
             }
             if cut > 0 {
                 let (number, calls) = (from, cut);
@@ -235,5 +237,14 @@ impl Agent {
             });
         let waits = |hand: &&mut HandOver| hand.ticket == ticket && hand.answer.is_none();
         carried.filter(waits).or(moving.filter(waits))
+    }
+}
+
+/// What a version has when it is routed to again after its state went to another like this: its instance, unless that was cut.
+fn left_by(state_from: StateFrom) -> Restored {
+    match state_from {
+        StateFrom::Live | StateFrom::Snapshot => Restored::Live,
+        StateFrom::Checkpoint => Restored::Checkpoint,
+        StateFrom::None => Restored::None,
     }
 }

@@ -1,9 +1,12 @@
 //! What several policies say, taken together.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Blame, Explanation, Fault, RollbackAnswer, Verdict};
 
 /// The gravest of what was said. The order in which policies were asked does not matter.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum Judgement {
     /// Go back.
     Rollback {

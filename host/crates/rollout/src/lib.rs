@@ -13,6 +13,7 @@
 //! Where to look: an event becomes facts in `answers`, `ticks` and `orders`; `moves` says which move is due, without
 //! changing anything; `enter` carries a move out and is the only place that changes where a reload stands; `agent` calls
 //! it, and drops what nothing points to any more. `asks` sends questions, `show` makes views, `fleet` gives out slots.
+//! `rounds` takes the answers of policies in and tells what came of them, in the words of `deeds`.
 //! `stages` holds what comes between the first traffic and all of it, `bake` what follows; `handover` brings state to a
 //! candidate, `carry` brings it back; `traffic` is the one pointer that is stored.
 
@@ -23,6 +24,8 @@ mod back;
 mod bake;
 mod carry;
 mod command;
+mod decision;
+mod deeds;
 mod endings;
 mod enter;
 mod error;
@@ -41,9 +44,11 @@ mod order;
 mod orders;
 mod plan;
 mod policy;
+mod progress;
 mod reload;
 mod result;
 mod results;
+mod rounds;
 mod series;
 mod settings;
 mod show;
@@ -57,18 +62,20 @@ mod versions;
 mod view;
 
 pub use command::{Command, PolicyCall, Split, StateSource, Traffic};
+pub use decision::{Action, Decided, Decision};
 pub use error::ErrorKind;
 pub use event::{
     Content, Event, HandOverError, HandOverStep, HandedOver, HealthOutcome, Measure, Mirrored,
     Settings, StateFrom, Ticket,
 };
+pub use figures::Figures;
 pub use fleet::{Fleet, FleetSettings};
 pub use judge::{Judgement, combine};
 pub use notice::{Happened, Notice};
 pub use order::{Order, OrderError, StateChoice};
 pub use plan::MAX_STAGES;
 pub use result::{Evidence, HotReloadResult, Restored, StateReport};
-pub use series::MAX_WINDOWS;
+pub use series::{MAX_WINDOWS, Series};
 pub use status::HotReloadStatus;
 pub use validate::{HotReloadRequest, MAX_COMPONENT_BYTES, ValidationError};
 pub use view::{
@@ -79,7 +86,9 @@ pub use view::{
 pub use metrics::{
     Absence, Arm, Bucket, CustomMetric, LATENCY_BOUNDS_US, MetricValue, ReloadMetrics, Window,
 };
-pub use names::{AgentName, AgentNameError, Digest, HotReloadId, Identity, Moment, VersionNumber};
+pub use names::{
+    AgentName, AgentNameError, Digest, DigestError, HotReloadId, Identity, Moment, VersionNumber,
+};
 pub use policy::{
     Attempt, Blame, Context, Explanation, Fault, FaultKind, Finding, Outcome, Phase, Plan,
     RollbackAnswer, Stage, Step, StrategyAnswer, Verdict, Version,

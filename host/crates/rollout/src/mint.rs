@@ -1,6 +1,6 @@
 //! Where tickets, identifiers and policies' seeds come from: one seeded sequence, the same at every replay.
 
-use crate::{AgentName, Command, Happened, HotReloadId, Moment, Notice, Ticket};
+use crate::{Action, AgentName, Command, Happened, HotReloadId, Moment, Notice, Ticket};
 
 /// SplitMix64, plus a counter for tickets. Good enough for identifiers; not for secrets.
 #[derive(Debug, Clone)]
@@ -42,6 +42,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) agent: AgentName,
     pub(crate) out: &'a mut Vec<Command>,
     pub(crate) mint: &'a mut Mint,
+    /// What was done in this step, for the record of a decision.
+    pub(crate) deeds: Vec<(HotReloadId, Action)>,
 }
 
 impl Cx<'_> {

@@ -114,8 +114,8 @@ pub enum OrderError {
         /// Those that can be gone to.
         kept: Vec<VersionNumber>,
     },
-    /// The order has nothing to act on.
-    #[error("agent {agent}: nothing to {order}: {why}")]
+    /// The order has nothing to act on, or asks for what cannot be.
+    #[error("agent {agent}: `{order}` was not taken, and nothing has changed: {why}")]
     NothingToDo {
         /// The agent.
         agent: AgentName,

@@ -5,6 +5,7 @@ use crate::carry::After;
 use crate::mint::Cx;
 use crate::moves::{Ended, Move};
 use crate::reload::{Back, By, Progress, Pushed, Reload};
+use crate::steps::Swings;
 use crate::{Evidence, Happened, Moment, Order, OrderError, StateChoice, VersionNumber};
 
 impl Agent {
@@ -132,6 +133,7 @@ impl Agent {
         if !(1..=99).contains(&percent) {
             return Err(bounds);
         }
+        reload.swings = Swings::default();
         let ordered = true;
         Ok(vec![Move::Share { percent, ordered }])
     }
@@ -168,6 +170,7 @@ impl Agent {
         reload.pushed = reload.pushed.max(pushed);
         reload.paused = false;
         reload.held = None;
+        reload.swings = Swings::default();
         Ok(Vec::new())
     }
 
@@ -237,7 +240,15 @@ impl Agent {
         let Some(permanent) = self.permanent else {
             return Err(self.nothing(order, "no version was ever permanent"));
         };
+        let comes = self.reload.as_ref().filter(|_| going);
         let target = match to {
+            // To go back from a content puts it out of the way, under each of its numbers.
+            Some(to) if comes.is_some_and(|reload| self.versions.is(Some(to), &reload.content)) => {
+                return Err(self.nothing(
+                    order,
+                    "that version has the content which would be taken back: `promote` keeps it",
+                ));
+            }
             Some(to) if self.can_return_to(to) || (going && to == permanent) => to,
             Some(to) if to == permanent => {
                 return Err(self.nothing(order, "that version serves already"));
@@ -282,10 +293,11 @@ impl Agent {
 }
 
 impl Reload {
-    /// Lets it go on after a pause, a hold and a share that was ordered; where there was none of them, from a stage that
-    /// waits for an operator. False if it goes on by itself.
+    /// Lets it go on after a pause, a hold, a share that was ordered and a policy that went back and forth; where there was none
+    /// of them, from a stage that waits for an operator. False if it goes on by itself.
     fn go_on(&mut self) -> bool {
-        let stood = self.paused || self.held.is_some();
+        let swung = std::mem::take(&mut self.swings).are_used_up();
+        let stood = self.paused || self.held.is_some() || swung;
         self.paused = false;
         self.held = None;
         let needs_operator = self.needs_operator();

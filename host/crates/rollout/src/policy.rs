@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::{Digest, Strategy, VersionNumber, Window};
 
 /// A version as policies see it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Version {
     /// The host's number for it.
@@ -52,7 +52,7 @@ pub enum Outcome {
 }
 
 /// An earlier reload of the agent.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Attempt {
     /// The version it was about.
@@ -66,7 +66,7 @@ pub struct Attempt {
 }
 
 /// The facts about the reload that a policy is asked about.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Context {
     /// The reload's identifier.
@@ -162,7 +162,7 @@ pub enum Verdict {
 }
 
 /// A rollback policy's answer.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct RollbackAnswer {
     /// What it says.
@@ -175,12 +175,13 @@ pub struct RollbackAnswer {
 }
 
 /// A share of traffic and what must be seen before the next.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Stage {
     /// Per cent of traffic for the candidate, 1 to 99.
     pub split: u8,
     /// How long the stage lasts at least.
+    #[serde(rename = "at-least-ms", with = "millis")]
     pub at_least: Duration,
     /// How many requests the candidate has answered in it at least.
     pub at_least_requests: u64,
@@ -189,20 +190,24 @@ pub struct Stage {
 }
 
 /// How a strategy policy wants the version to come in.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Plan {
     /// The strategy.
     pub strategy: Strategy,
     /// Health checks pass for this long before any traffic.
+    #[serde(rename = "warm-up-ms", with = "millis")]
     pub warm_up: Duration,
     /// The old version may finish what it has for this long.
+    #[serde(rename = "drain-ms", with = "millis")]
     pub drain: Duration,
     /// Traffic-splitting only.
     pub stages: Vec<Stage>,
     /// Watched for this long with all traffic.
+    #[serde(rename = "bake-ms", with = "millis")]
     pub bake: Duration,
     /// The old version stays compiled for this long after that.
+    #[serde(rename = "keep-previous-ms", with = "millis")]
     pub keep_previous: Duration,
     /// Whether state moves to the new version.
     pub preserve_state: bool,
@@ -211,7 +216,7 @@ pub struct Plan {
 }
 
 /// What a strategy policy wants to happen next.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
     /// Nothing yet.
@@ -227,7 +232,7 @@ pub enum Step {
 }
 
 /// A strategy policy's answer to `next`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct StrategyAnswer {
     /// What it wants.
@@ -235,6 +240,7 @@ pub struct StrategyAnswer {
     /// Why.
     pub why: Explanation,
     /// When it wants to be asked again, at the latest.
+    #[serde(rename = "next-check-ms", with = "optional_millis")]
     pub next_check: Option<Duration>,
     /// What it wants to be handed at its next call.
     #[serde(skip)]
@@ -264,7 +270,7 @@ pub enum FaultKind {
 }
 
 /// A policy that gave no usable answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("policy {policy}: {message}")]
 pub struct Fault {
     /// The policy's name.
@@ -274,4 +280,43 @@ pub struct Fault {
     pub kind: FaultKind,
     /// What happened, for people.
     pub message: String,
+}
+
+/// Times as whole milliseconds, as `wit/policy` has them.
+mod millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn of(time: Duration) -> u64 {
+        u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn serialize<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        of(*time).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_millis)
+    }
+}
+
+/// The same where there may be none.
+mod optional_millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        time: &Option<Duration>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        time.map(super::millis::of).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(from)?.map(Duration::from_millis))
+    }
 }

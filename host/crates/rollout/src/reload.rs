@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::figures::Figures;
-use crate::handover::HandingOver;
 use crate::series::Series;
-use crate::stages::{Listening, Splitting};
+use crate::steps::Swings;
 use crate::{
-    AgentName, Blame, Content, Evidence, Explanation, Fault, HotReloadId, HotReloadStatus,
-    Judgement, Moment, Plan, PolicyCall, PolicyMode, ReloadMetrics, Settings, StateReport,
-    Strategy, Ticket, Verdict, VersionNumber, Window,
+    AgentName, Content, Evidence, Explanation, HotReloadId, Judgement, Moment, Plan, PolicyCall,
+    PolicyMode, ReloadMetrics, Settings, StateReport, Strategy, Ticket, Verdict, VersionNumber,
+    Window,
 };
+
+pub(crate) use crate::progress::{Asking, Back, By, Progress, Return};
 
 /// How long an answer to `Pin`, `Plan` or `Judge` is waited for before it is asked for again: well beyond the deadline
 /// that policies run under.
@@ -30,131 +31,6 @@ pub(crate) const HEALTH_FAILURES: u32 = 3;
 /// A candidate whose health failed this often before its checks passed for long enough is given up, too: one that is
 /// well now and then would start for ever.
 pub(crate) const HEALTH_FAILURES_IN_ALL: u32 = 6;
-
-/// Where a reload stands, with what belongs to that alone.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Progress {
-    /// It waits for its policies, then for its turn.
-    Pending { pinned: Asking },
-    /// The candidate is brought up.
-    Preparing,
-    /// The candidate is ready, and its health is watched.
-    Starting { planned: Asking },
-    /// The candidate answers a share of the requests and is judged.
-    Splitting(Splitting),
-    /// The candidate hears copies and is judged by its answers to them.
-    Listening(Listening),
-    /// Its state is on its way to the candidate.
-    HandingOver(HandingOver),
-    /// The candidate has all traffic and is judged.
-    Baking,
-    /// The candidate is permanent and judged on, until then.
-    Unproven { until: Moment },
-    /// It had ended, and is taken up again only to be rolled back: it stands here within one move.
-    Settled(HotReloadStatus),
-    /// Traffic is to go back, and waits until the target is ready.
-    Returning(Return),
-}
-
-impl Progress {
-    pub(crate) fn status(&self) -> HotReloadStatus {
-        match self {
-            Self::Pending { .. } => HotReloadStatus::Pending,
-            Self::Preparing => HotReloadStatus::Preparing,
-            Self::Starting { .. } => HotReloadStatus::Starting,
-            Self::Splitting(_) | Self::Listening(_) | Self::HandingOver(_) | Self::Baking => {
-                HotReloadStatus::InProgress
-            }
-            Self::Unproven { .. } => HotReloadStatus::Completed,
-            Self::Settled(status) => *status,
-            Self::Returning(_) => HotReloadStatus::RollingBack,
-        }
-    }
-
-    /// The candidate has not all traffic.
-    pub(crate) fn is_before_swap(&self) -> bool {
-        let early = matches!(
-            self,
-            Self::Pending { .. } | Self::Preparing | Self::Starting { .. } | Self::HandingOver(_)
-        );
-        early || self.is_on_trial()
-    }
-
-    /// The candidate has some traffic, or copies of it.
-    pub(crate) fn is_on_trial(&self) -> bool {
-        matches!(self, Self::Splitting(_) | Self::Listening(_))
-    }
-}
-
-/// A question to the outside, and how far it is.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Asking {
-    /// It is to be asked.
-    Due,
-    /// It was asked, and is asked again if nothing comes until then.
-    Asked { ticket: Ticket, until: Moment },
-    /// The answer was a fault: it is asked again then.
-    Faulty { fault: Fault, again_at: Moment },
-    /// It was answered.
-    Done,
-}
-
-impl Asking {
-    pub(crate) fn waits_for(&self, ticket: Ticket) -> bool {
-        matches!(self, Self::Asked { ticket: waits, .. } if *waits == ticket)
-    }
-
-    pub(crate) fn is_due(&self, now: Moment) -> bool {
-        self.due().is_some_and(|due| due <= now)
-    }
-
-    pub(crate) fn due(&self) -> Option<Moment> {
-        match self {
-            Self::Due => Some(Moment::default()),
-            Self::Asked { until, .. } => Some(*until),
-            Self::Faulty { again_at, .. } => Some(*again_at),
-            Self::Done => None,
-        }
-    }
-
-    pub(crate) fn fault(&self) -> Option<&Fault> {
-        match self {
-            Self::Faulty { fault, .. } => Some(fault),
-            _ => None,
-        }
-    }
-}
-
-/// A way back.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Return {
-    pub(crate) target: VersionNumber,
-    pub(crate) bad: VersionNumber,
-    pub(crate) why: Back,
-    pub(crate) until: Moment,
-    /// What becomes of the state by it.
-    pub(crate) state: Option<StateReport>,
-}
-
-/// Why traffic goes back.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Back {
-    pub(crate) by: By,
-    pub(crate) reason: String,
-}
-
-/// Who wants traffic to go back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum By {
-    /// A policy, or the built-in guard.
-    Verdict(Blame),
-    /// An operator.
-    Operator,
-    /// The permanent version's content is in the directory again.
-    File,
-    /// There was not enough evidence.
-    Unproven,
-}
 
 /// The step forward that the strategy policy wants; it is taken once what the plan promises is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,6 +60,8 @@ pub(crate) struct Judge {
     pub(crate) verdict: Option<Verdict>,
     pub(crate) why: Explanation,
     pub(crate) faults: u32,
+    /// How often there was something new to tell of it.
+    pub(crate) news: u32,
     pub(crate) at: Moment,
 }
 
@@ -196,6 +74,7 @@ impl Judge {
             verdict: None,
             why: Explanation::default(),
             faults: 0,
+            news: 0,
             at: Moment::default(),
         }
     }
@@ -214,7 +93,11 @@ impl Judge {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Round {
     pub(crate) at: Moment,
+    /// Since when rounds give this kind of judgement.
+    pub(crate) since: Moment,
     pub(crate) judgement: Judgement,
+    /// False where nobody answered and that was taken for a fault.
+    pub(crate) answered: bool,
     pub(crate) strategy_faulty: bool,
     /// What the plan promises of the present stage was kept then.
     pub(crate) lasted: bool,
@@ -269,14 +152,16 @@ pub(crate) struct Reload {
     /// Stays until an operator acts, for this reason.
     pub(crate) held: Option<(String, Moment)>,
     pub(crate) wish: Option<Wish>,
+    pub(crate) swings: Swings,
     pub(crate) strategy: Judge,
     pub(crate) strategy_again_at: Moment,
     pub(crate) judges: BTreeMap<String, Judge>,
     pub(crate) judging: Option<(Ticket, Moment)>,
     /// It has moved on since that was asked: the next step was meant for where it stood before.
     pub(crate) moved_on: bool,
-    /// The ticket of the last round, for what those that monitor say after it.
-    pub(crate) monitoring: Option<Ticket>,
+    /// The one question to those that monitor that is not answered, and until when its answer is waited for. Until then
+    /// they are asked nothing else: however slow one is, what runs for it stays one round.
+    pub(crate) monitoring: Option<(Ticket, Moment)>,
     pub(crate) round: Option<Round>,
     pub(crate) checks: Checks,
     pub(crate) streak: Streak,

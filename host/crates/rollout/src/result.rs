@@ -1,6 +1,6 @@
 //! What became of a reload.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     ErrorKind, HotReloadId, HotReloadStatus, Moment, ReloadMetrics, StateFrom, Strategy,
@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// How much speaks for a version that completed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Evidence {
     /// Every policy that enforces said `proceed`.
@@ -77,10 +77,13 @@ pub struct StateReport {
 pub enum Restored {
     /// The target's own instance, as it was when it was saved.
     Live,
+    /// Its last checkpoint: its instance was cut when the other version took over. Since then counts from that moment; what it
+    /// answered between the checkpoint and the cut is gone, too.
+    Checkpoint,
     /// That of the version that served last: nothing is gone.
     Carried,
     /// What the target had saved last, by choice.
     Snapshot,
-    /// None: it began empty, by choice.
+    /// None: it began empty, by choice, or because it was cut before its first checkpoint.
     None,
 }

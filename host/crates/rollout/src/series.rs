@@ -18,40 +18,66 @@ const SLOTS: usize = 10;
 
 /// The windows of one reload, oldest first.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Series {
+pub struct Series {
     windows: Vec<Window>,
 }
 
 impl Series {
     /// Adds the newest; beyond [`MAX_WINDOWS`] the oldest neighbours that are alike become one.
-    pub(crate) fn push(&mut self, window: Window) {
+    ///
+    /// The newest stays as it is: a policy that remembers up to where it has seen finds what is new on its own.
+    pub fn push(&mut self, window: Window) {
         self.windows.push(window);
         if self.windows.len() <= MAX_WINDOWS {
             return;
         }
-        let alike = self.windows.windows(2).position(|pair| match pair {
-            [a, b] => are_alike(a, b),
-            _ => false,
-        });
-        // A series in which no two neighbours are alike would need more splits than a plan may have.
-        let at = alike.unwrap_or(0);
+        let at = self
+            .first_pair(MAX_WINDOWS / 2, |a, b| {
+                are_alike(a, b) && is_paired(a) == is_paired(b)
+            })
+            .or_else(|| self.first_pair(MAX_WINDOWS, are_alike))
+            // A share that somebody changes with every tick: then the oldest have to do.
+            .unwrap_or(0);
         let later = self.windows.remove(at + 1);
         if let Some(earlier) = self.windows.get_mut(at) {
             *earlier = merge_windows(earlier, &later);
         }
     }
 
-    pub(crate) fn windows(&self) -> &[Window] {
+    /// The oldest neighbours, within so many windows, of which this is true.
+    fn first_pair(&self, within: usize, is: impl Fn(&Window, &Window) -> bool) -> Option<usize> {
+        let older = self.windows.get(..within)?;
+        older.windows(2).position(|pair| match pair {
+            [a, b] => is(a, b),
+            _ => false,
+        })
+    }
+
+    /// What was pushed last: it is never part of a larger one.
+    #[must_use]
+    pub fn newest(&self) -> Option<&Window> {
+        self.windows.last()
+    }
+
+    /// Oldest first, at most [`MAX_WINDOWS`].
+    #[must_use]
+    pub fn windows(&self) -> &[Window] {
         &self.windows
     }
 }
 
-/// Whether two windows may become one: a pair of versions is compared only over windows in which both had traffic, and a
-/// merge must not make such a pair.
+/// Whether two windows may become one, as the contract says; and whether there was something to compare with does not change
+/// either.
 fn are_alike(a: &Window, b: &Window) -> bool {
+    let compared = |window: &Window| window.stable.is_some();
+    a.split_wanted == b.split_wanted && a.warm_up == b.warm_up && compared(a) == compared(b)
+}
+
+/// Whether both versions had traffic. A merge of one that is and one that is not would compare more than was there, and is avoided
+/// among the older half, as long as that leaves something to merge.
+fn is_paired(window: &Window) -> bool {
     let busy = |arm: &Option<Arm>| arm.as_ref().is_some_and(|arm| arm.requests > 0);
-    let paired = |window: &Window| busy(&window.stable) && busy(&window.candidate);
-    a.split_wanted == b.split_wanted && a.warm_up == b.warm_up && paired(a) == paired(b)
+    busy(&window.stable) && busy(&window.candidate)
 }
 
 /// The recent traffic of the permanent version, for the baseline of the next reload.
@@ -308,5 +334,44 @@ mod tests {
         }
         assert_eq!(series.windows().len(), MAX_WINDOWS);
         assert_eq!(series.windows().first(), Some(&paired));
+    }
+
+    /// Both have traffic in every second window only: no two neighbours are alike in that, and the splits stay apart all the same.
+    #[test]
+    fn sparse_traffic_is_merged_from_the_oldest_on() {
+        let mut series = Series::default();
+        for second in 0..2_000_u64 {
+            let mut next = window(second, u8::from(second >= 10) * 5, second % 2);
+            next.warm_up = second < 10;
+            next.stable = Some(Arm {
+                requests: 3,
+                ..Arm::default()
+            });
+            series.push(next);
+            let windows = series.windows();
+            let newest = &windows[windows.len() - 1];
+            assert_eq!(
+                newest.start_ms,
+                second * 1_000,
+                "the newest is never merged"
+            );
+        }
+        let windows = series.windows();
+        assert_eq!(windows.len(), MAX_WINDOWS);
+        let warm = windows.iter().filter(|window| window.warm_up);
+        assert_eq!(warm.map(|window| window.end_ms).max(), Some(10_000));
+        let recent = &windows[MAX_WINDOWS / 2..];
+        assert!(recent.iter().all(|w| w.end_ms - w.start_ms == 1_000));
+    }
+
+    #[test]
+    fn a_share_that_changes_with_every_tick_costs_the_oldest() {
+        let mut series = Series::default();
+        for second in 0..1_000_u64 {
+            series.push(window(second, (second % 2) as u8 * 10, 1));
+        }
+        let windows = series.windows();
+        assert_eq!(windows.len(), MAX_WINDOWS);
+        assert!(windows[1..].iter().all(|w| w.end_ms - w.start_ms == 1_000));
     }
 }

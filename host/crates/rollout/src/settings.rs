@@ -207,7 +207,7 @@ impl Default for RollbackSettings {
             preserve_versions: 3,
             timeout: Duration::from_secs(60),
             policies: vec![PolicyRef {
-                name: "thresholds".to_owned(),
+                name: "evidence".to_owned(),
                 mode: PolicyMode::Enforce,
                 settings: "{}".to_owned(),
             }],

@@ -260,7 +260,7 @@ impl Reload {
     }
 
     /// What keeps it where it is until an operator acts or the evidence changes.
-    fn held_by(&self, now: Moment) -> Option<(String, Moment)> {
+    pub(crate) fn held_by(&self, now: Moment) -> Option<(String, Moment)> {
         if self.held.is_some() {
             return self.held.clone();
         }
@@ -279,7 +279,15 @@ impl Reload {
             .filter(|_| self.progress.is_on_trial() || matches!(self.progress, Progress::Baking))?;
         match &round.judgement {
             Judgement::Hold { policy, why } => {
-                Some((format!("{policy}: {}", why.summary), round.at))
+                Some((format!("{policy}: {}", why.summary), round.since))
+            }
+            // One that could be followed has ended the reload.
+            Judgement::Rollback { policy, why, .. } => {
+                let text = format!(
+                    "{policy}: {}; there is no version to go back to",
+                    why.summary
+                );
+                Some((text, round.since))
             }
             Judgement::Undecided
                 if matches!(self.progress, Progress::Baking)

@@ -83,6 +83,9 @@ impl Agent {
     pub(crate) fn enter_stage(&mut self, cx: &mut Cx<'_>, stage: usize) -> Option<Progress> {
         let reload = self.reload.as_mut()?;
         let percent = reload.stages().get(stage)?.split;
+        if let Progress::Splitting(before) = reload.progress {
+            reload.swings.change(before.percent, percent);
+        }
         reload.move_on();
         reload.has_slot = false;
         self.give_share(cx, stage, percent);
@@ -105,6 +108,9 @@ impl Agent {
         };
         if percent > split.percent {
             reload.progress_at = cx.now;
+        }
+        if !ordered {
+            reload.swings.change(split.percent, percent);
         }
         split.percent = percent;
         split.ordered |= ordered;

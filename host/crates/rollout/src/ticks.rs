@@ -1,17 +1,11 @@
-//! What was measured, and what policies make of it.
+//! What was measured, and the question to the policies that follows from it.
 
 use crate::agent::Agent;
-use crate::answers::tell_fault;
 use crate::mint::Cx;
 use crate::moves::Move;
-use crate::reload::{ASK_PATIENCE, Back, By, Judge, Progress, Reload, Round};
+use crate::reload::{ASK_PATIENCE, Progress, Reload};
 use crate::series::share;
-use crate::{
-    Arm, Command, Explanation, Fault, FaultKind, Happened, Judgement, Measure, Moment, PolicyMode,
-    RollbackAnswer, StrategyAnswer, Ticket, Window, combine,
-};
-
-type Answers = Vec<(String, Result<RollbackAnswer, Fault>)>;
+use crate::{Arm, Command, Measure, Moment, PolicyCall, PolicyMode, Window};
 
 impl Agent {
     /// Adds one interval to what is known, and asks for judgement where it is time to.
@@ -85,8 +79,15 @@ impl Agent {
             reload.unanswered(cx);
         }
         let ticket = cx.ticket();
-        reload.judging = Some((ticket, cx.now.after(ASK_PATIENCE)));
+        let until = cx.now.after(ASK_PATIENCE);
+        reload.judging = Some((ticket, until));
         reload.moved_on = false;
+        let monitors = reload.may_ask_monitors(cx);
+        if monitors {
+            reload.monitoring = Some((ticket, until));
+        }
+        let asked = |call: &PolicyCall| monitors || call.mode == PolicyMode::Enforce;
+        let rollback = reload.rollback_calls().into_iter().filter(asked);
         let asks_strategy = !unproven && reload.strategy_again_at <= cx.now;
         cx.command(Command::Judge {
             agent: self.name.clone(),
@@ -95,81 +96,9 @@ impl Agent {
             context: Box::new(context),
             metrics: reload.figures.metrics(),
             windows: reload.series.windows().into(),
-            rollback: reload.rollback_calls(),
+            rollback: rollback.collect(),
             strategy: asks_strategy.then(|| reload.strategy_call()),
         });
-    }
-
-    /// Takes a round of answers in; hands back the way back where they demand it.
-    pub(crate) fn judged(
-        &mut self,
-        cx: &mut Cx<'_>,
-        ticket: Ticket,
-        mut answers: Answers,
-        strategy: Option<Result<StrategyAnswer, Fault>>,
-    ) -> Vec<Move> {
-        let Some(reload) = self.reload.as_mut() else {
-            return Vec::new();
-        };
-        if reload.judging.is_none_or(|(waits, _)| waits != ticket) {
-            return Vec::new();
-        }
-        reload.judging = None;
-        reload.monitoring = Some(ticket);
-        reload.only_enforcing(&mut answers);
-        let judgement = combine(&answers);
-        for (policy, answer) in answers {
-            reload.take_answer(cx, &policy, answer);
-        }
-        let moved_on = std::mem::take(&mut reload.moved_on);
-        let strategy = strategy.filter(|_| judgement.asks_strategy() && !moved_on);
-        if !judgement.fit() {
-            reload.wish = None;
-        }
-        let stepped = reload.take_step(cx, strategy, judgement.fit());
-        reload.round = Some(Round {
-            at: cx.now,
-            judgement: judgement.clone(),
-            strategy_faulty: stepped.faulty,
-            lasted: reload.has_lasted(cx.now) && !moved_on,
-        });
-        match (judgement, reload.stable) {
-            (Judgement::Rollback { policy, blame, why }, Some(target)) => {
-                let reason = format!("{policy}: {}", why.summary);
-                vec![Move::GoBack {
-                    target,
-                    why: Back {
-                        by: By::Verdict(blame),
-                        reason,
-                    },
-                }]
-            }
-            _ => stepped.share.into_iter().collect(),
-        }
-    }
-
-    /// Notes what those say that only monitor.
-    pub(crate) fn monitored(
-        &mut self,
-        cx: &mut Cx<'_>,
-        ticket: Ticket,
-        answers: Answers,
-    ) -> Vec<Move> {
-        let reload = self
-            .reload
-            .as_mut()
-            .filter(|reload| reload.monitoring == Some(ticket));
-        let Some(reload) = reload else {
-            return Vec::new();
-        };
-        reload.monitoring = None;
-        for (policy, answer) in answers {
-            let monitors = |judge: &Judge| judge.mode == PolicyMode::Monitor;
-            if reload.judges.get(&policy).is_some_and(monitors) {
-                reload.take_answer(cx, &policy, answer);
-            }
-        }
-        Vec::new()
     }
 }
 
@@ -235,92 +164,5 @@ impl Reload {
         } else {
             0
         };
-    }
-
-    /// No answer at all is a fault of everyone who was asked to decide.
-    fn unanswered(&mut self, cx: &mut Cx<'_>) {
-        let mut answers = Vec::new();
-        self.only_enforcing(&mut answers);
-        let judgement = combine(&answers);
-        for (policy, answer) in answers {
-            self.take_answer(cx, &policy, answer);
-        }
-        self.round = Some(Round {
-            at: cx.now,
-            judgement,
-            strategy_faulty: true,
-            lasted: false,
-        });
-    }
-
-    /// Exactly the policies that enforce: a missing answer is a fault, one of anybody else is nobody's business.
-    fn only_enforcing(&self, answers: &mut Answers) {
-        answers.retain(|(name, _)| self.enforcing().any(|(policy, _)| policy == name));
-        for (policy, _) in self.enforcing() {
-            if !answers.iter().any(|(name, _)| name == policy) {
-                let message = "it was asked and did not answer".to_owned();
-                let kind = FaultKind::OutOfTime;
-                let fault = Fault {
-                    policy: policy.clone(),
-                    kind,
-                    message,
-                };
-                answers.push((policy.clone(), Err(fault)));
-            }
-        }
-    }
-
-    fn take_answer(
-        &mut self,
-        cx: &mut Cx<'_>,
-        policy: &str,
-        answer: Result<RollbackAnswer, Fault>,
-    ) {
-        let id = self.id;
-        let Some(judge) = self.judges.get_mut(policy) else {
-            return;
-        };
-        let enforcing = judge.mode == PolicyMode::Enforce;
-        judge.at = cx.now;
-        match answer {
-            Ok(RollbackAnswer {
-                verdict,
-                why,
-                state,
-            }) => {
-                let is_new = judge.verdict.replace(verdict) != Some(verdict) || judge.faults > 0;
-                judge.faults = 0;
-                judge.state = state.into();
-                judge.why = why.clone();
-                if is_new {
-                    let policy = policy.to_owned();
-                    cx.tell(
-                        Some(id),
-                        Happened::Verdict {
-                            policy,
-                            enforcing,
-                            verdict,
-                            why,
-                        },
-                    );
-                }
-            }
-            Err(fault) => judge.fault(cx, id, fault),
-        }
-    }
-}
-
-impl Judge {
-    /// What it said before does not hold any more.
-    pub(crate) fn fault(&mut self, cx: &mut Cx<'_>, reload: crate::HotReloadId, fault: Fault) {
-        self.faults = self.faults.saturating_add(1);
-        self.verdict = None;
-        self.why = Explanation {
-            code: "fault".to_owned(),
-            summary: fault.to_string(),
-            findings: Vec::new(),
-        };
-        let enforcing = self.mode == PolicyMode::Enforce;
-        tell_fault(cx, reload, fault, enforcing, self.faults);
     }
 }

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::mint::Cx;
-use crate::{Command, Content, Digest, Happened, HotReloadId, Moment, Ticket, VersionNumber};
+use crate::{
+    Command, Content, Digest, Happened, HotReloadId, Moment, Restored, Ticket, VersionNumber,
+};
 
 /// How long calls that were told to end may take to do so, before the version is dropped all the same.
 const CUT_PATIENCE: Duration = Duration::from_secs(30);
@@ -35,6 +37,8 @@ pub(crate) enum Life {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Saved {
     pub(crate) at: Moment,
+    /// What the version has when it is simply routed to again.
+    pub(crate) leaves: Restored,
     /// Calls that other versions have answered since: this state does not know of them.
     pub(crate) missed: u64,
 }
@@ -98,10 +102,14 @@ impl Versions {
         }
     }
 
-    /// Its state was saved.
-    pub(crate) fn save(&mut self, number: VersionNumber, now: Moment) {
+    /// Its state was saved, and this is what it left.
+    pub(crate) fn save(&mut self, number: VersionNumber, now: Moment, leaves: Restored) {
         if let Some(record) = self.records.get_mut(&number) {
-            record.saved = Some(Saved { at: now, missed: 0 });
+            record.saved = Some(Saved {
+                at: now,
+                leaves,
+                missed: 0,
+            });
         }
     }
 

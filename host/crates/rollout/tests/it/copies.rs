@@ -49,7 +49,7 @@ fn a_listener_is_swapped_in_once_it_has_heard_enough() {
             0     ask for the plan
             0     route to 1, copies to 2
             0     Starting -> InProgress
-            1     thresholds says Proceed
+            1     evidence says Proceed
             6     route to 2
             6     drain 1
             9     result: Completed, 1 -> 2, evidence Sufficient, lost 0
@@ -77,14 +77,14 @@ fn a_listener_that_is_judged_badly_never_gets_traffic() {
         0     ask for the plan
         0     route to 1, copies to 2
         0     Starting -> InProgress
-        1     thresholds says Proceed
-        3     thresholds says Rollback(Candidate)
-        3     InProgress -> RollingBack: thresholds: so it looks
+        1     evidence says Proceed
+        3     evidence says Rollback(Candidate)
+        3     InProgress -> RollingBack: evidence: so it looks
         3     route to 1
-        3     quarantined: thresholds: so it looks
+        3     quarantined: evidence: so it looks
         3     result: RolledBack, 2 -> 1, evidence None, lost 0
         3     RollingBack -> RolledBack
-        3     diverged: thresholds: so it looks
+        3     diverged: evidence: so it looks
         3     unload 2
     "#]],
     );

@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod copies;
+mod decisions;
 mod exhaustive;
 mod laws;
+mod policies;
 mod properties;
 mod scenarios;
 mod shares;

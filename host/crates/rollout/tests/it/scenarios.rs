@@ -78,7 +78,7 @@ fn a_good_version_bakes_and_completes() {
             0     route to 2
             0     drain 1
             0     Starting -> InProgress
-            1     thresholds says Proceed
+            1     evidence says Proceed
             300   result: Completed, 1 -> 2, evidence Sufficient, lost 0
             300   InProgress -> Completed
             1200  unload 1
@@ -112,18 +112,18 @@ fn a_bad_version_goes_back_and_stays_away() {
             0     route to 2
             0     drain 1
             0     Starting -> InProgress
-            1     thresholds says Undecided
-            4     thresholds says Rollback(Candidate)
-            4     InProgress -> RollingBack: thresholds: so it looks
+            1     evidence says Undecided
+            4     evidence says Rollback(Candidate)
+            4     InProgress -> RollingBack: evidence: so it looks
             4     route to 1
             4     drain 2
-            4     quarantined: thresholds: so it looks
+            4     quarantined: evidence: so it looks
             4     result: RolledBack, 2 -> 1, evidence None, lost 0
             4     RollingBack -> RolledBack
-            4     diverged: thresholds: so it looks
+            4     diverged: evidence: so it looks
             4     unload 2
             4     forget the content 02
-            4     diverged: thresholds: so it looks
+            4     diverged: evidence: so it looks
             4     an operator says retry
             4     a reload begins with 3
             4     ask for the policies
@@ -216,7 +216,7 @@ fn immediate_cuts_and_counts() {
             0     cut 1
             0     Starting -> InProgress
             0     3 calls were cut on 1
-            1     thresholds says Proceed
+            1     evidence says Proceed
             2     result: Completed, 1 -> 2, evidence Sufficient, lost 3
             2     InProgress -> Completed
         "#]],
@@ -274,7 +274,7 @@ fn a_newer_file_takes_over_and_the_target_stays_the_permanent_version() {
             0     route to 2
             0     drain 1
             0     Starting -> InProgress
-            1     thresholds says Undecided
+            1     evidence says Undecided
             5     result: Cancelled, 1 -> 2, evidence None, lost 0
             5     InProgress -> Cancelled: superseded by a newer version
             5     a reload begins with 3
@@ -288,15 +288,15 @@ fn a_newer_file_takes_over_and_the_target_stays_the_permanent_version() {
             5     Starting -> InProgress
             5     unload 2
             5     forget the content 02
-            6     thresholds says Undecided
-            8     thresholds says Rollback(Unknown)
-            8     InProgress -> RollingBack: thresholds: so it looks
+            6     evidence says Undecided
+            8     evidence says Rollback(Unknown)
+            8     InProgress -> RollingBack: evidence: so it looks
             8     route to 1
             8     drain 3
-            8     quarantined: thresholds: so it looks
+            8     quarantined: evidence: so it looks
             8     result: RolledBack, 3 -> 1, evidence None, lost 0
             8     RollingBack -> RolledBack
-            8     diverged: thresholds: so it looks
+            8     diverged: evidence: so it looks
             8     unload 3
         "#]],
     );
@@ -324,7 +324,7 @@ fn a_successor_that_fails_leaves_the_baking_version_to_be_judged_anew() {
             0     route to 2
             0     drain 1
             0     Starting -> InProgress
-            1     thresholds says Undecided
+            1     evidence says Undecided
             5     result: Cancelled, 1 -> 2, evidence None, lost 0
             5     InProgress -> Cancelled: superseded by a newer version
             5     a reload begins with 3
@@ -341,11 +341,11 @@ fn a_successor_that_fails_leaves_the_baking_version_to_be_judged_anew() {
             5     Preparing -> Starting
             5     ask for the plan
             5     Starting -> InProgress
-            6     thresholds says Rollback(Candidate)
-            6     InProgress -> RollingBack: thresholds: so it looks
+            6     evidence says Rollback(Candidate)
+            6     InProgress -> RollingBack: evidence: so it looks
             6     route to 1
             6     drain 2
-            6     quarantined: thresholds: so it looks
+            6     quarantined: evidence: so it looks
             6     result: RolledBack, 2 -> 1, evidence None, lost 0
             6     RollingBack -> RolledBack
             6     unload 2
@@ -373,7 +373,7 @@ fn the_old_file_copied_over_is_a_rollback() {
             0     route to 2
             0     drain 1
             0     Starting -> InProgress
-            1     thresholds says Proceed
+            1     evidence says Proceed
             5     InProgress -> RollingBack: the content that was permanent is in the directory again
             5     route to 1
             5     drain 2
@@ -404,7 +404,7 @@ fn a_missing_policy_keeps_the_reload_pending() {
 #[test]
 fn a_faulty_policy_holds_and_the_guard_goes_back() {
     let mut stage = Stage::serving();
-    stage.answers.verdict = Err(fault("thresholds", FaultKind::Trap));
+    stage.answers.verdict = Err(fault("evidence", FaultKind::Trap));
     stage.drop_file(2);
     stage.pass(400);
     assert_eq!(kinds(&stage), ["policy-faulty"]);
@@ -433,7 +433,7 @@ fn a_faulty_policy_holds_and_the_guard_goes_back() {
 #[test]
 fn the_guard_leaves_a_version_that_answers_now_and_then() {
     let mut stage = Stage::serving();
-    stage.answers.verdict = Err(fault("thresholds", FaultKind::Trap));
+    stage.answers.verdict = Err(fault("evidence", FaultKind::Trap));
     stage.drop_file(2);
     for _ in 0..5 {
         stage.load = (9, 9);
@@ -491,17 +491,17 @@ fn an_unproven_version_completes_and_is_watched_on() {
             0     route to 2
             0     drain 1
             0     Starting -> InProgress
-            1     thresholds says Undecided
+            1     evidence says Undecided
             300   result: Completed, 1 -> 2, evidence Insufficient, lost 0
             300   InProgress -> Completed
-            3911  thresholds says Rollback(Candidate)
-            3911  Completed -> RollingBack: thresholds: so it looks
+            3911  evidence says Rollback(Candidate)
+            3911  Completed -> RollingBack: evidence: so it looks
             3911  route to 1
             3911  drain 2
-            3911  quarantined: thresholds: so it looks
+            3911  quarantined: evidence: so it looks
             3911  result: RolledBack, 2 -> 1, evidence Insufficient, lost 0
             3911  RollingBack -> RolledBack
-            3911  diverged: thresholds: so it looks
+            3911  diverged: evidence: so it looks
             3911  unload 2
         "#]],
     );
@@ -532,8 +532,8 @@ fn an_unproven_version_may_prove_itself_later() {
             0     Starting -> InProgress
             0     result: Completed, 1 -> 2, evidence Insufficient, lost 0
             0     InProgress -> Completed
-            1     thresholds says Undecided
-            3     thresholds says Proceed
+            1     evidence says Undecided
+            3     evidence says Proceed
             3     2 is watched no more: enough evidence came in
             3     result: Completed, 1 -> 2, evidence Sufficient, lost 0
         "#]],
@@ -617,6 +617,26 @@ fn a_rollback_after_completion_reaches_a_version_that_was_unloaded() {
         matches!(nothing, Err(OrderError::NothingToDo { .. })),
         "2 came after 1: {nothing:?}"
     );
+}
+
+#[test]
+fn nobody_goes_back_to_the_content_that_is_taken_back() {
+    let mut stage = Stage::serving();
+    stage.settings.reload.bake = Duration::from_secs(1);
+    stage.drop_file(2);
+    stage.pass(2);
+    stage.drop_file(1);
+    let to_the_same = Order::Rollback {
+        to: Some(number(1)),
+        state: StateChoice::Carry,
+    };
+    let refused = stage.order(to_the_same).unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        "agent hello: `rollback --to 1` was not taken, and nothing has changed: that version has the content which would be taken \
+         back: `promote` keeps it"
+    );
+    assert_eq!(stage.view().serving, Some(number(3)));
 }
 
 #[test]

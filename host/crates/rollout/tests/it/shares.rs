@@ -62,7 +62,7 @@ fn shares_rise_when_time_and_requests_are_reached() {
             0     ask for the plan
             0     route to 1, 10 % to 2
             0     Starting -> InProgress
-            1     thresholds says Proceed
+            1     evidence says Proceed
             3     route to 1, 50 % to 2
             6     route to 2
             6     drain 1
@@ -77,7 +77,7 @@ fn nothing_but_fit_raises_a_share() {
     for verdict in [
         Ok(Verdict::Undecided),
         Ok(Verdict::Hold),
-        Err(fault("thresholds", FaultKind::Trap)),
+        Err(fault("evidence", FaultKind::Trap)),
     ] {
         let mut stage = splitting(vec![stage_of(10, 1, 0, false)]);
         stage.answers.verdict = verdict;
@@ -110,15 +110,15 @@ fn a_verdict_takes_the_share_back_at_once() {
         0     ask for the plan
         0     route to 1, 10 % to 2
         0     Starting -> InProgress
-        1     thresholds says Proceed
-        3     thresholds says Rollback(Candidate)
-        3     InProgress -> RollingBack: thresholds: so it looks
+        1     evidence says Proceed
+        3     evidence says Rollback(Candidate)
+        3     InProgress -> RollingBack: evidence: so it looks
         3     route to 1
         3     drain 2
-        3     quarantined: thresholds: so it looks
+        3     quarantined: evidence: so it looks
         3     result: RolledBack, 2 -> 1, evidence None, lost 0
         3     RollingBack -> RolledBack
-        3     diverged: thresholds: so it looks
+        3     diverged: evidence: so it looks
         3     unload 2
     "#]],
     );
@@ -212,11 +212,11 @@ fn a_policy_sets_less_always_and_more_only_with_evidence() {
         0     ask for the plan
         0     route to 1, 20 % to 2
         0     Starting -> InProgress
-        1     thresholds says Undecided
+        1     evidence says Undecided
         1     route to 1, 5 % to 2
         2     route to 1
         2     drain 2
-        3     thresholds says Proceed
+        3     evidence says Proceed
         3     route to 1, 40 % to 2
         4     fault 1: policy standard: a share is below 100 per cent: promote is the way to all traffic
         7     fault 4: policy standard: a share is below 100 per cent: promote is the way to all traffic
@@ -253,7 +253,7 @@ fn no_stage_is_left_without_evidence() {
 fn a_faulty_policy_freezes_the_share_and_the_deadline() {
     let mut stage = splitting(vec![stage_of(10, 1, 0, false)]);
     stage.settings.reload.on_inconclusive = OnInconclusive::Promote;
-    stage.answers.verdict = Err(fault("thresholds", FaultKind::Trap));
+    stage.answers.verdict = Err(fault("evidence", FaultKind::Trap));
     stage.drop_file(2);
     stage.pass(3 * 3_600);
     assert_eq!((share(&stage), kinds(&stage)), (10, vec!["policy-faulty"]));
@@ -339,7 +339,7 @@ fn a_newer_file_takes_the_share_back() {
         0     ask for the plan
         0     route to 1, 10 % to 2
         0     Starting -> InProgress
-        1     thresholds says Proceed
+        1     evidence says Proceed
         1     route to 1
         1     drain 2
         1     result: Cancelled, 1 -> 2, evidence None, lost 0

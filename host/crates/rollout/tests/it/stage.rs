@@ -1,14 +1,15 @@
 //! One agent on a stage: a [`World`] whose questions are answered well unless a test says otherwise.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use caxton_rollout::{
-    AgentName, AgentView, Arm, Content, Digest, Event, Explanation, Fault, FaultKind,
+    AgentName, AgentView, Arm, Content, Decided, Digest, Event, Explanation, Fault, FaultKind,
     HandOverError, HandedOver, HealthOutcome, Identity, Measure, Mirrored, Moment, Order,
-    OrderError, PolicyMode, RollbackAnswer, Settings, StateFrom, StateSource, Step, StrategyAnswer,
-    Verdict, VersionNumber,
+    OrderError, PolicyCall, PolicyMode, PolicyRef, RollbackAnswer, Settings, StateFrom,
+    StateSource, Step, StrategyAnswer, Verdict, VersionNumber, combine,
 };
 use caxton_sim::{Asks, Question, World};
 
@@ -23,7 +24,15 @@ pub(crate) struct Answers {
     pub(crate) drains: bool,
     pub(crate) cut: u64,
     pub(crate) verdict: Result<Verdict, Fault>,
+    /// Of policies that say something else.
+    pub(crate) others: BTreeMap<&'static str, Result<Verdict, Fault>>,
+    /// Of all policies that monitor.
+    pub(crate) monitored: Result<Verdict, Fault>,
+    /// Those that monitor answer at once.
+    pub(crate) monitors: bool,
     pub(crate) step: Step,
+    /// The strategy policy gives no answer but this.
+    pub(crate) lost_step: Option<Fault>,
     /// Why state is not handed over; none where it is.
     pub(crate) hand_over: Option<HandOverError>,
     /// Hand-overs are answered at all.
@@ -38,6 +47,8 @@ pub(crate) struct Stage {
     pub(crate) answers: Answers,
     pub(crate) has_health: bool,
     pub(crate) stateful: bool,
+    /// What those say that monitor, where they are not to be heard yet.
+    pub(crate) monitors: Vec<Event>,
     /// Requests and failures of whoever serves, a second.
     pub(crate) load: (u64, u64),
 }
@@ -47,6 +58,17 @@ pub(crate) fn fault(policy: &str, kind: FaultKind) -> Fault {
         policy: policy.to_owned(),
         kind,
         message: format!("{kind:?}"),
+    }
+}
+
+fn verdict(verdict: Verdict) -> RollbackAnswer {
+    RollbackAnswer {
+        verdict,
+        why: Explanation {
+            summary: "so it looks".to_owned(),
+            ..Explanation::default()
+        },
+        state: Vec::new(),
     }
 }
 
@@ -102,12 +124,17 @@ impl Stage {
                 drains: true,
                 cut: 0,
                 verdict: Ok(Verdict::Proceed),
+                others: BTreeMap::new(),
+                monitored: Ok(Verdict::Proceed),
+                monitors: true,
                 step: Step::Wait,
+                lost_step: None,
                 hand_over: None,
                 hands: true,
             },
             stateful: false,
             has_health: false,
+            monitors: Vec::new(),
             load: (10, 0),
         }
     }
@@ -235,9 +262,31 @@ impl Stage {
                 return;
             };
             let question = self.world.take(ticket).unwrap();
+            let after = self.monitored(&question);
             let event = self.answer(question);
             self.world.tell(event).unwrap();
+            match after {
+                Some(after) if self.answers.monitors => self.world.tell(after).unwrap(),
+                after => self.monitors.extend(after),
+            }
         }
+    }
+
+    /// What those say that only monitor, after the decision.
+    fn monitored(&self, question: &Question) -> Option<Event> {
+        let Asks::Judge { rollback, .. } = &question.asks else {
+            return None;
+        };
+        let monitors = |call: &&PolicyCall| call.mode == PolicyMode::Monitor;
+        let said = self.answers.monitored.clone();
+        let answers = rollback.iter().filter(monitors);
+        let answers = answers.map(|call| (call.name.clone(), said.clone().map(verdict)));
+        let answers: Vec<_> = answers.collect();
+        (!answers.is_empty()).then(|| Event::Monitored {
+            agent: question.agent.clone(),
+            ticket: question.ticket,
+            rollback: answers,
+        })
     }
 
     pub(crate) fn answer(&self, question: Question) -> Event {
@@ -293,18 +342,13 @@ impl Stage {
                 let enforcing = rollback
                     .into_iter()
                     .filter(|call| call.mode == PolicyMode::Enforce);
-                let said = answers.verdict.map(|verdict| {
-                    let why = Explanation {
-                        summary: "so it looks".to_owned(),
-                        ..Explanation::default()
-                    };
-                    RollbackAnswer {
-                        verdict,
-                        why,
-                        state: Vec::new(),
-                    }
-                });
-                let rollback = enforcing.map(|call| (call.name, said.clone())).collect();
+                let of = |name: &str| {
+                    let other = answers.others.get(name);
+                    other.unwrap_or(&answers.verdict).clone().map(verdict)
+                };
+                let rollback = enforcing.map(|call| (call.name.clone(), of(&call.name)));
+                let rollback: Vec<_> = rollback.collect();
+                let strategy = strategy && combine(&rollback).asks_strategy();
                 let (step, why) = (answers.step, Explanation::default());
                 let next = StrategyAnswer {
                     step,
@@ -316,10 +360,41 @@ impl Stage {
                     agent,
                     ticket,
                     rollback,
-                    strategy: strategy.then_some(Ok(next)),
+                    strategy: strategy.then_some(match answers.lost_step {
+                        Some(fault) => Err(fault),
+                        None => Ok(next),
+                    }),
                 }
             }
         }
+    }
+
+    /// Lets so many seconds pass, and leaves the question that follows unanswered.
+    pub(crate) fn ask(&mut self, seconds: u64) {
+        let (agent, start) = (self.agent.clone(), self.world.now);
+        self.world.now = start.after(Duration::from_secs(seconds));
+        let end = self.world.now;
+        let event = Event::Measured {
+            agent,
+            start,
+            end,
+            versions: Vec::new(),
+        };
+        self.world.tell(event).unwrap();
+    }
+
+    /// One more rollback policy.
+    pub(crate) fn also(&mut self, name: &str, mode: PolicyMode) {
+        self.settings.rollback.policies.push(PolicyRef {
+            name: name.to_owned(),
+            mode,
+            settings: "{}".to_owned(),
+        });
+    }
+
+    /// What came of the last round of judging.
+    pub(crate) fn decided(&self) -> Decided {
+        self.world.decided.clone().unwrap()
     }
 
     /// The decisions so far as a table: seconds, and what.

@@ -57,7 +57,7 @@ fn the_state_is_handed_over_before_the_swap() {
         0     Starting -> InProgress
         0     2 has its state: Live
         0     route to 2
-        1     thresholds says Proceed
+        1     evidence says Proceed
         2     result: Completed, 1 -> 2, evidence Sufficient, lost 0, state Live
         2     InProgress -> Completed
     "#]],
@@ -147,11 +147,39 @@ fn immediate_cuts_what_does_not_end_and_says_what_the_state_is() {
         0     1 calls were cut on 1
         0     2 has its state: Checkpoint
         0     route to 2
-        1     thresholds says Proceed
+        1     evidence says Proceed
         1     result: Completed, 1 -> 2, evidence Sufficient, lost 1, state Checkpoint
         1     InProgress -> Completed
     "#]],
     );
+}
+
+/// The instance that was cut is gone: what the old version comes back with is its checkpoint, and nobody may call that live.
+#[test]
+fn a_way_back_to_a_version_that_was_cut_says_checkpoint() {
+    let mut stage = Stage::keeping_state();
+    stage.settings.reload.strategy = Strategy::Immediate;
+    stage.answers.cut = 1;
+    stage.drop_file(2);
+    stage.pass(3);
+    stage.answers.verdict = Ok(Verdict::Rollback(Blame::Candidate));
+    stage.pass(1);
+    let state = newest(&stage).state.unwrap();
+    assert_eq!(
+        (state.restored_from, state.calls_since, state.seconds_since),
+        (Some(Restored::Checkpoint), Some(40), Some(4))
+    );
+    // What is counted only now belongs to it as well.
+    let (agent, end) = (stage.agent.clone(), stage.world.now);
+    let start = Moment(end.0 - 1_000);
+    let versions = vec![crate::stage::measure(number(2), 3, 0)];
+    stage.tell(Event::Measured {
+        agent,
+        start,
+        end,
+        versions,
+    });
+    assert_eq!(newest(&stage).state.unwrap().calls_since, Some(43));
 }
 
 #[test]
@@ -168,14 +196,14 @@ fn an_automatic_rollback_returns_to_the_instance_as_it_was() {
     check(
         &stage,
         expect![[r#"
-        4     thresholds says Rollback(Candidate)
-        4     InProgress -> RollingBack: thresholds: so it looks
+        4     evidence says Rollback(Candidate)
+        4     InProgress -> RollingBack: evidence: so it looks
         4     route to 1
         4     drain 2
-        4     quarantined: thresholds: so it looks
+        4     quarantined: evidence: so it looks
         4     result: RolledBack, 2 -> 1, evidence None, lost 0, state Live, 40 calls ago, 4 s ago
         4     RollingBack -> RolledBack
-        4     diverged: thresholds: so it looks
+        4     diverged: evidence: so it looks
         4     unload 2
     "#]],
     );
@@ -522,15 +550,15 @@ fn a_newer_file_waits_for_the_hand_over_and_takes_the_state_on() {
         1     route to 3
         1     unload 2
         1     forget the content 02
-        2     thresholds says Undecided
-        4     thresholds says Rollback(Candidate)
-        4     InProgress -> RollingBack: thresholds: so it looks
+        2     evidence says Undecided
+        4     evidence says Rollback(Candidate)
+        4     InProgress -> RollingBack: evidence: so it looks
         4     route to 1
         4     drain 3
-        4     quarantined: thresholds: so it looks
+        4     quarantined: evidence: so it looks
         4     result: RolledBack, 3 -> 1, evidence None, lost 0, state Live, 30 calls ago, 3 s ago
         4     RollingBack -> RolledBack
-        4     diverged: thresholds: so it looks
+        4     diverged: evidence: so it looks
         4     unload 3
     "#]],
     );
@@ -558,7 +586,7 @@ fn a_listener_hears_with_a_copy_and_serves_with_the_state() {
         0     Starting -> InProgress
         0     2 has its state: Live
         0     route to 1, copies to 2
-        1     thresholds says Proceed
+        1     evidence says Proceed
         2     hand the state of 1 over to 2
         2     2 has its state: Live
         2     route to 2
