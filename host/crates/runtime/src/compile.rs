@@ -59,15 +59,8 @@ pub(crate) struct Compiler {
 
 impl Compiler {
     pub(crate) fn new(linker: Linker<AgentStore>, at_once: usize) -> Result<Self, String> {
-        let threads = rayon::ThreadPoolBuilder::new()
-            .thread_name(|n| format!("caxton-compile-{n}"))
-            .start_handler(|_| lower_priority())
-            // Without a handler a panic inside the compiler aborts the process. Whoever waits for the code is told.
-            .panic_handler(|_| tracing::error!("the compiler panicked"))
-            .build()
-            .map_err(|error| error.to_string())?;
         Ok(Self {
-            threads,
+            threads: threads("caxton-compile")?,
             gate: Arc::new(Semaphore::new(at_once.max(1))),
             linker,
             shared: Mutex::default(),
@@ -163,6 +156,17 @@ fn compile(
         state,
         took: started.elapsed(),
     })
+}
+
+/// Threads to compile on, one per core, all of them behind those that serve.
+pub(crate) fn threads(name: &'static str) -> Result<rayon::ThreadPool, String> {
+    rayon::ThreadPoolBuilder::new()
+        .thread_name(move |n| format!("{name}-{n}"))
+        .start_handler(|_| lower_priority())
+        // Without a handler a panic inside the compiler aborts the process. Whoever waits for the code is told.
+        .panic_handler(|_| tracing::error!("the compiler panicked"))
+        .build()
+        .map_err(|error| error.to_string())
 }
 
 /// On Linux a thread's priority is its own; elsewhere it may be the whole process's, and stays as it is.

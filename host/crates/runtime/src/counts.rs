@@ -108,6 +108,10 @@ pub struct ArmCounts {
     pub callers: u64,
     /// Distinct affinity keys with at least one failure, estimated.
     pub failing_callers: u64,
+    /// Distinct affinity keys since the version began to take calls, estimated.
+    pub callers_so_far: u64,
+    /// Of those, keys with at least one failure.
+    pub failing_callers_so_far: u64,
     /// Calls in flight at the take.
     pub in_flight: u32,
     /// Sum over the requests: to the head for HTTP, to the end of the reply for handlers.
@@ -216,6 +220,8 @@ impl Counts {
                 }
             })
             .collect();
+        let (callers, callers_so_far) = self.callers.take();
+        let (failing_callers, failing_callers_so_far) = self.failing_callers.take();
         ArmCounts {
             requests: self.requests.swap(0, Relaxed),
             failures: self.failures.swap(0, Relaxed),
@@ -225,8 +231,10 @@ impl Counts {
             unavailable: self.unavailable.swap(0, Relaxed),
             not_counted: self.not_counted.swap(0, Relaxed),
             cut: self.cut.swap(0, Relaxed),
-            callers: self.callers.take(),
-            failing_callers: self.failing_callers.take(),
+            callers,
+            failing_callers,
+            callers_so_far,
+            failing_callers_so_far,
             in_flight: 0,
             latency_total_us: self.latency_total_us.swap(0, Relaxed),
             latency,
@@ -242,12 +250,16 @@ impl Counts {
 /// A set of hashes of fixed size that knows about how many it holds.
 struct CallerSet {
     words: Vec<AtomicU64>,
+    /// All that was ever taken away; only [`CallerSet::take`] touches it.
+    so_far: Vec<AtomicU64>,
 }
 
 impl CallerSet {
     fn new() -> Self {
+        let words = || (0..CALLER_BITS / 64).map(|_| AtomicU64::new(0)).collect();
         Self {
-            words: (0..CALLER_BITS / 64).map(|_| AtomicU64::new(0)).collect(),
+            words: words(),
+            so_far: words(),
         }
     }
 
@@ -258,17 +270,23 @@ impl CallerSet {
         }
     }
 
-    /// Linear counting: from the share of bits still zero, how many keys were thrown at them.
-    fn take(&self) -> u64 {
-        let set: u32 = self
-            .words
-            .iter()
-            .map(|word| word.swap(0, Relaxed).count_ones())
-            .sum();
-        let all = CALLER_BITS as f64;
-        let zero = (all - f64::from(set)).max(1.0);
-        (all * (all / zero).ln()).round() as u64
+    /// About how many keys there were since the last take, and how many since the first insertion.
+    fn take(&self) -> (u64, u64) {
+        let (mut fresh, mut all) = (0, 0);
+        for (word, so_far) in self.words.iter().zip(&self.so_far) {
+            let taken = word.swap(0, Relaxed);
+            fresh += taken.count_ones();
+            all += (so_far.fetch_or(taken, Relaxed) | taken).count_ones();
+        }
+        (estimate(fresh), estimate(all))
     }
+}
+
+/// Linear counting: from the share of bits still zero, how many keys were thrown at them.
+fn estimate(set: u32) -> u64 {
+    let all = CALLER_BITS as f64;
+    let zero = (all - f64::from(set)).max(1.0);
+    (all * (all / zero).ln()).round() as u64
 }
 
 /// Spreads neighbouring keys over all bits (the finaliser of SplitMix64).
@@ -338,10 +356,31 @@ mod tests {
                 set.insert(key);
                 set.insert(key);
             }
-            let estimate = set.take();
+            let (estimate, _) = set.take();
             let error = estimate.abs_diff(callers);
             assert!(error * 20 <= callers, "{callers} callers: {estimate}");
         }
+    }
+
+    #[test]
+    fn callers_that_come_back_are_counted_once_over_all_windows() {
+        let counts = Counts::default();
+        let window = |keys: std::ops::Range<u64>, outcome| {
+            for key in keys {
+                counts.record(outcome, 1, Some(key));
+            }
+            let arm = counts.take();
+            [
+                arm.callers,
+                arm.failing_callers,
+                arm.callers_so_far,
+                arm.failing_callers_so_far,
+            ]
+        };
+        assert_eq!(window(0..10, Outcome::Answered), [10, 0, 10, 0]);
+        assert_eq!(window(5..15, Outcome::Failed), [10, 10, 15, 10]);
+        assert_eq!(window(0..15, Outcome::Answered), [15, 0, 15, 10]);
+        assert_eq!(window(0..0, Outcome::Answered), [0, 0, 15, 10]);
     }
 
     #[test]

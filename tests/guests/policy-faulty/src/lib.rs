@@ -1,14 +1,16 @@
 //! A rollback policy that does what its settings say, right or wrong: `{ "fault": "trap" }`.
 //!
-//! Verdicts: proceed (also without settings), undecided, hold, rollback, and mismatched, which goes back from a version that
-//! answered a copy otherwise than the stable one answered the request, and is undecided until then. Faults: trap, loop, allocate, error, slow, log-flood,
-//! big-state, nan; in `check-settings`: check-trap, check-problem.
+//! Verdicts: proceed (also without settings), undecided, hold, rollback (which blames the candidate), rollback-unknown,
+//! rollback-environment, and mismatched, which goes back from a version that answered a copy otherwise than the stable one
+//! answered the request, and is undecided until then. Faults: trap, loop, wait (for a clock that stands still), allocate,
+//! error, big-state, nan; in `check-settings`: check-trap, check-loop, check-problem. No faults: slow (an hour of sleep is over at once),
+//! log-flood.
 
 mod bindings;
 
 use std::hint::black_box;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bindings::caxton::policy::log;
 use bindings::caxton::policy::types::{Explanation, Finding};
@@ -31,6 +33,7 @@ impl about::Guest for Faulty {
     fn check_settings(settings: String) -> Result<(), Vec<about::Problem>> {
         match fault(&settings) {
             "check-trap" => std::process::abort(),
+            "check-loop" => run_for_ever(),
             "check-problem" => Err(vec![about::Problem {
                 path: "/fault".to_owned(),
                 message: "was asked to be wrong".to_owned(),
@@ -53,11 +56,12 @@ impl rollback::Guest for Faulty {
         match fault {
             "trap" => std::process::abort(),
             "loop" => run_for_ever(),
+            "wait" => wait_for_ever(),
             "allocate" => allocate_without_end(),
             "slow" => sleep(Duration::from_secs(60 * 60)),
             "error" => return Err("was asked to fail".to_owned()),
             "log-flood" => {
-                (0..100_000).for_each(|_| log::write(log::Level::Info, &"flood ".repeat(1000)))
+                (0..10_000).for_each(|_| log::write(log::Level::Info, &"flood ".repeat(1000)))
             }
             "big-state" => answer.state = vec![7; 8 << 20],
             "mismatched" if windows.iter().all(|w| w.mirrored_mismatches == 0) => {
@@ -73,6 +77,8 @@ impl rollback::Guest for Faulty {
 fn answer(word: &str, state: Vec<u8>) -> Answer {
     let verdict = match word {
         "rollback" | "mismatched" => Verdict::Rollback(Blame::Candidate),
+        "rollback-unknown" => Verdict::Rollback(Blame::Unknown),
+        "rollback-environment" => Verdict::Rollback(Blame::Environment),
         "hold" => Verdict::Hold,
         "undecided" => Verdict::Undecided,
         _ => Verdict::Proceed,
@@ -109,6 +115,14 @@ fn run_for_ever() -> ! {
     let mut turns = 0_u64;
     loop {
         turns = black_box(turns.wrapping_add(1));
+    }
+}
+
+/// No sleep takes time and the clock stands still, so the hour never passes.
+fn wait_for_ever() {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(60 * 60) {
+        sleep(Duration::from_secs(1));
     }
 }
 

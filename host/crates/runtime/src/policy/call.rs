@@ -1,6 +1,7 @@
 //! One call of a policy: a fresh store, a question, an answer or a fault.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use caxton_rollout::{
@@ -12,6 +13,7 @@ use wasmtime::component::Instance;
 use super::convert::{self, Taken};
 use super::log::{PolicyLog, Recorder};
 use super::refusal::{self, SettingsError, SettingsProblem};
+use super::schema::{self, Verdict};
 use super::store::{self, Guest};
 use super::{Decides, Policy, PolicyInfo, PolicyKind, Runnable, facts};
 
@@ -28,6 +30,8 @@ pub struct Call<T> {
     pub answer: Result<T, Fault>,
     /// Units of fuel used.
     pub fuel: u64,
+    /// Bytes of linear memories and tables at the end, which is when they are largest.
+    pub memory: u64,
     /// Time taken on the wall; varies from run to run, unlike everything else here.
     pub duration: Duration,
     /// What it said meanwhile.
@@ -39,22 +43,20 @@ pub struct Call<T> {
 type Running<'a, T> = Pin<Box<dyn Future<Output = wasmtime::Result<T>> + Send + 'a>>;
 
 impl Policy {
-    /// Whether the policy takes `settings`, a JSON object.
+    /// Whether the policy takes `settings`, a JSON object: first by its schema, then by its own word.
     ///
     /// # Errors
     ///
-    /// When they are no JSON object, when the policy finds a problem in them, and when it fails to look.
+    /// When they are no JSON object, when they do not match the schema or the policy finds a problem in them, and when it
+    /// fails to look.
     pub async fn check_settings(&self, settings: &str) -> Result<(), SettingsError> {
         let refused = |problems| SettingsError::Refused {
             policy: self.name().to_owned(),
             problems,
         };
-        if let Some(problem) = no_object(settings) {
-            let path = String::new();
-            return Err(refused(vec![SettingsProblem {
-                path,
-                message: problem,
-            }]));
+        let verdict = self.judge_settings(settings).await?;
+        if !verdict.problems.is_empty() {
+            return Err(refused(verdict.problems));
         }
         let indices = self.0.runnable.about.clone();
         let settings = settings.to_owned();
@@ -69,6 +71,34 @@ impl Policy {
             Ok(Err(problems)) => Err(refused(convert::problems(&problems))),
             Err(fault) => Err(SettingsError::Fault(fault)),
         }
+    }
+
+    /// Whether nothing is wrong with `settings` but that required ones are missing, which others may lay over them.
+    pub async fn lacks_settings(&self, settings: &str) -> bool {
+        self.judge_settings(settings)
+            .await
+            .is_ok_and(|verdict| verdict.incomplete)
+    }
+
+    /// Holds settings against the schema; an error is what is wrong with them before that, or that there was no time.
+    async fn judge_settings(&self, settings: &str) -> Result<Verdict, SettingsError> {
+        let settings = parse(settings).map_err(|message| SettingsError::Refused {
+            policy: self.name().to_owned(),
+            problems: vec![SettingsProblem {
+                path: String::new(),
+                message,
+            }],
+        })?;
+        let loaded = Arc::clone(&self.0);
+        let judge = move || loaded.schema.judge(&settings);
+        let turns = &self.0.runnable.runtime.0.turns;
+        let judged = turns.within(self.digest(), schema::TIME_MAX, judge).await;
+        judged.ok_or_else(|| {
+            let most = schema::TIME_MAX;
+            let message =
+                format!("holding its settings against its schema takes longer than {most:?}");
+            SettingsError::Fault(self.fault(FaultKind::OutOfTime, message))
+        })
     }
 
     /// Asks a rollback policy whether to go back. `state` is what its last answer in this reload gave, empty at first.
@@ -186,6 +216,7 @@ impl Policy {
             answer,
             notes,
             fuel: call.fuel,
+            memory: call.memory,
             duration: call.duration,
             log: call.log,
         }
@@ -204,6 +235,7 @@ impl Policy {
         Call {
             answer: Err(self.fault(FaultKind::Missing, message)),
             fuel: 0,
+            memory: 0,
             duration: Duration::ZERO,
             log: PolicyLog::default(),
             notes: Vec::new(),
@@ -231,12 +263,7 @@ impl Runnable {
                 guest.call_describe(store).await
             })
         });
-        let info = call.await.answer?;
-        convert::info(info).map_err(|nonsense| Fault {
-            policy: policy.to_owned(),
-            kind: FaultKind::Nonsense,
-            message: format!("it answered nonsense: {nonsense}"),
-        })
+        call.await.answer.map(convert::info)
     }
 
     /// Instantiates the policy for one question. The deadline covers both.
@@ -250,7 +277,7 @@ impl Runnable {
         let limits = &shared.limits;
         let recorder = Recorder::default();
         let started = Instant::now();
-        let mut fuel = 0;
+        let (mut fuel, mut memory) = (0, 0);
         let mut memory_refused = false;
         let answered = match store::store(&shared.engine, limits, seed, &recorder) {
             Ok(mut store) => {
@@ -260,6 +287,7 @@ impl Runnable {
                 });
                 let answered = answered.await;
                 fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
+                memory = store.data().memory.used;
                 memory_refused = store.data().memory.refused;
                 answered
             }
@@ -281,6 +309,7 @@ impl Runnable {
         Call {
             answer,
             fuel,
+            memory,
             duration,
             log,
             notes: Vec::new(),
@@ -288,17 +317,17 @@ impl Runnable {
     }
 }
 
-/// What is wrong with settings before any policy looks at them.
-fn no_object(settings: &str) -> Option<String> {
+/// Settings as JSON, or what is wrong with them before any policy looks at them.
+fn parse(settings: &str) -> Result<serde_json::Value, String> {
     if settings.len() > SETTINGS_BYTES_MAX {
         let size = settings.len();
-        return Some(format!(
+        return Err(format!(
             "they have {size} bytes; at most {SETTINGS_BYTES_MAX}"
         ));
     }
     match serde_json::from_str(settings) {
-        Ok(serde_json::Value::Object(_)) => None,
-        Ok(_) => Some("they are not a JSON object".to_owned()),
-        Err(error) => Some(format!("they are not JSON: {error}")),
+        Ok(object @ serde_json::Value::Object(_)) => Ok(object),
+        Ok(_) => Err("they are not a JSON object".to_owned()),
+        Err(error) => Err(format!("they are not JSON: {error}")),
     }
 }

@@ -13,6 +13,7 @@ use super::PolicyInfo;
 use super::bindings::caxton::policy::types as wit;
 use super::bindings::exports::caxton::policy::{rollback, strategy};
 use super::refusal::SettingsProblem;
+use super::schema::PROBLEMS_MAX;
 use super::text;
 
 /// Bytes of an explanation's code: a word or a few, shown in tables.
@@ -35,10 +36,6 @@ const LONG_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 const STAGE_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The longest that a policy may go without being asked: the default time without progress after which a reload ends.
 const NEXT_CHECK_MAX: Duration = Duration::from_secs(60 * 60);
-/// Problems of one settings object that are told: nobody mends more at once.
-const PROBLEMS_MAX: usize = 32;
-/// Bytes of a settings schema: some hundred settings with their prose.
-const SCHEMA_BYTES_MAX: usize = 256 * 1024;
 
 /// Why an answer is not taken; ends the sentence "it answered nonsense: ".
 pub(super) type Nonsense = String;
@@ -192,26 +189,14 @@ fn within(what: &str, ms: u64, most: Duration) -> Result<Duration, Nonsense> {
     Ok(time)
 }
 
-/// What a policy says about itself.
-pub(super) fn info(info: wit::Info) -> Result<PolicyInfo, Nonsense> {
-    let schema = info.settings_schema;
-    if schema.len() > SCHEMA_BYTES_MAX {
-        let size = schema.len();
-        return Err(format!(
-            "a settings schema of {size} bytes; at most {SCHEMA_BYTES_MAX}"
-        ));
-    }
-    let root: serde_json::Value = serde_json::from_str(&schema)
-        .map_err(|error| format!("a settings schema that is not JSON: {error}"))?;
-    if root.get("type").and_then(serde_json::Value::as_str) != Some("object") {
-        return Err("a settings schema whose root has not `\"type\": \"object\"`".to_owned());
-    }
-    Ok(PolicyInfo {
+/// What a policy says about itself. Its schema is looked at where it is compiled.
+pub(super) fn info(info: wit::Info) -> PolicyInfo {
+    PolicyInfo {
         name: text::one_line(&info.name, NAME_BYTES_MAX),
         version: text::one_line(&info.version, NAME_BYTES_MAX),
         about: text::one_line(&info.about, SENTENCE_BYTES_MAX),
-        settings_schema: schema,
-    })
+        settings_schema: info.settings_schema,
+    }
 }
 
 /// What a policy found wrong with settings; always at least one problem.

@@ -1,5 +1,8 @@
 //! Whether some bytes are a policy, and of which kind, before anything is compiled.
 
+use caxton_rollout::Digest;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use wasmtime::wasmparser::{Parser, Payload, Validator, WasmFeatures};
 
 use super::PolicyKind;
@@ -27,8 +30,23 @@ const WASI: [&str; 6] = [
     "wasi:sockets",
 ];
 
-/// The kind of policy that `bytes` are, or why they are none.
-pub(super) fn inspect(bytes: &[u8]) -> Result<PolicyKind, RefusalReason> {
+/// What can be seen of a policy without compiling it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PolicyFacts {
+    /// What it decides.
+    pub kind: PolicyKind,
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+    /// Bytes that it has.
+    pub size: u64,
+    /// What it imports, as written in it.
+    pub imports: Vec<String>,
+    /// What it exports.
+    pub exports: Vec<String>,
+}
+
+/// What `bytes` are as a policy, or why they are none.
+pub(super) fn inspect(bytes: &[u8]) -> Result<PolicyFacts, RefusalReason> {
     if bytes.is_empty() {
         return Err(RefusalReason::Empty);
     }
@@ -46,10 +64,16 @@ pub(super) fn inspect(bytes: &[u8]) -> Result<PolicyKind, RefusalReason> {
     }
     let names = Names::read(bytes)?;
     let kind = names.kind()?;
-    match names.imports.into_iter().find(|import| !allowed(import)) {
-        Some(import) => Err(RefusalReason::Import(import)),
-        None => Ok(kind),
+    if let Some(import) = names.imports.iter().find(|import| !allowed(import)) {
+        return Err(RefusalReason::Import(import.clone()));
     }
+    Ok(PolicyFacts {
+        kind,
+        digest: Digest::new(Sha256::digest(bytes).into()),
+        size: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+        imports: names.imports,
+        exports: names.exports,
+    })
 }
 
 /// What a component calls its imports and exports.

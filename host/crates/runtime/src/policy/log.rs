@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
@@ -34,7 +34,7 @@ const LAST_WORDS_BYTES: usize = 2 * 1024;
 const WRITE_BYTES_MAX: usize = 64 * 1024;
 
 /// How much a line matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogLevel {
     /// For whoever writes the policy.
@@ -46,7 +46,7 @@ pub enum LogLevel {
 }
 
 /// Where a line came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogSource {
     /// The import `log`.
@@ -58,7 +58,7 @@ pub enum LogSource {
 }
 
 /// A line that a policy wrote.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
     /// How much it matters.
     pub level: LogLevel,
@@ -69,7 +69,7 @@ pub struct LogLine {
 }
 
 /// What a policy said during one call.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyLog {
     /// The first [`LINES_MAX`] lines.
     pub lines: Vec<LogLine>,
@@ -78,8 +78,12 @@ pub struct PolicyLog {
 }
 
 impl PolicyLog {
+    fn is_full(&self) -> bool {
+        self.lines.len() >= LINES_MAX
+    }
+
     fn push(&mut self, level: LogLevel, source: LogSource, text: String) {
-        if self.lines.len() < LINES_MAX {
+        if !self.is_full() {
             self.lines.push(LogLine {
                 level,
                 source,
@@ -164,8 +168,15 @@ impl Recorder {
 
     /// A line through the import `log`.
     pub(super) fn line(&self, level: LogLevel, line: &str) {
-        let line = text::printable(text::cut(line, LINE_BYTES_MAX));
-        self.heard().log.push(level, LogSource::Log, line);
+        let log = &mut self.heard().log;
+        // What is dropped anyway is not made fit to be shown: a flood of lines would take its time at the host's expense.
+        let fit = |line| text::printable(text::cut(line, LINE_BYTES_MAX));
+        let line = if log.is_full() {
+            String::new()
+        } else {
+            fit(line)
+        };
+        log.push(level, LogSource::Log, line);
     }
 
     /// A stream for stdout or stderr.

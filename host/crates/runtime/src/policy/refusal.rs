@@ -1,5 +1,7 @@
 //! Why some bytes are not taken as a policy, and why settings are not taken for one.
 
+use std::time::Duration;
+
 use caxton_rollout::{Fault, FaultKind};
 use serde::Serialize;
 
@@ -89,6 +91,101 @@ pub enum RefusalReason {
     /// It does not say what it is.
     #[error("asked to describe itself, the policy failed: {0}")]
     Describe(Fault),
+    /// What it gives as the schema of its settings is none.
+    #[error("the schema of its settings cannot be used: {0}")]
+    Schema(String),
+    /// It takes too long to compile that schema.
+    #[error(
+        "the schema of its settings cannot be used: compiling it takes longer than {0:?}; make it simpler, or give this host less to do"
+    )]
+    SchemaOutOfTime(Duration),
+}
+
+/// Where the validation of a policy stopped, in the order in which things are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// The file is read whole.
+    Read,
+    /// It is not empty and not too large.
+    Size,
+    /// It is a component, and valid.
+    Component,
+    /// It exports one kind of policy, in a version of the contract that this host speaks.
+    Contract,
+    /// It imports nothing that policies do not get.
+    Imports,
+    /// It compiles and fits the contract's signatures.
+    Compile,
+    /// It says what it is.
+    Describe,
+    /// The schema of its settings is one.
+    Schema,
+    /// It takes the settings in its own file.
+    Settings,
+    /// It decides about a made-up reload without a fault.
+    Trial,
+}
+
+impl std::fmt::Display for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Read => "read",
+            Self::Size => "size",
+            Self::Component => "component",
+            Self::Contract => "contract",
+            Self::Imports => "imports",
+            Self::Compile => "compile",
+            Self::Describe => "describe",
+            Self::Schema => "schema",
+            Self::Settings => "settings",
+            Self::Trial => "trial",
+        })
+    }
+}
+
+impl Stage {
+    /// All of them, in order.
+    pub const ALL: [Self; 10] = [
+        Self::Read,
+        Self::Size,
+        Self::Component,
+        Self::Contract,
+        Self::Imports,
+        Self::Compile,
+        Self::Describe,
+        Self::Schema,
+        Self::Settings,
+        Self::Trial,
+    ];
+}
+
+impl RefusalReason {
+    /// Where the validation stopped.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        match self {
+            Self::Empty | Self::TooLarge { .. } => Stage::Size,
+            Self::NotWebAssembly | Self::CoreModule | Self::Invalid(_) => Stage::Component,
+            Self::Agent | Self::NoExport(_) | Self::BothKinds | Self::Version { .. } => {
+                Stage::Contract
+            }
+            Self::Import(_) => Stage::Imports,
+            Self::Compile(_) | Self::Signature(_) => Stage::Compile,
+            Self::Describe(_) => Stage::Describe,
+            Self::Schema(_) | Self::SchemaOutOfTime(_) => Stage::Schema,
+        }
+    }
+
+    /// Whether it is no more than that time ran out, which may be the host's doing: the same bytes may be taken the next time.
+    #[must_use]
+    pub fn is_out_of_time(&self) -> bool {
+        match self {
+            Self::Describe(fault) => fault.kind == FaultKind::OutOfTime,
+            Self::SchemaOutOfTime(_) => true,
+            _ => false,
+        }
+    }
 }
 
 /// What is wrong with one setting.
@@ -112,7 +209,7 @@ pub enum SettingsError {
         /// At least one.
         problems: Vec<SettingsProblem>,
     },
-    /// The policy failed to say whether they are.
+    /// It was not found out whether they are: the policy failed to say so, or time ran out.
     #[error("checking its settings failed: {0}")]
     Fault(Fault),
 }
@@ -129,6 +226,13 @@ impl SettingsError {
             },
             Self::Fault(fault) => fault.clone(),
         }
+    }
+
+    /// Whether it is no more than that time ran out, which may be the host's doing: the same settings may be taken the next
+    /// time.
+    #[must_use]
+    pub fn is_out_of_time(&self) -> bool {
+        matches!(self, Self::Fault(fault) if fault.kind == FaultKind::OutOfTime)
     }
 }
 

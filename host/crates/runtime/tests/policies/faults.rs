@@ -25,7 +25,7 @@ async fn each_failure_has_its_kind_and_says_what_happened() {
     let policy = faulty().await;
     for (word, kind, says) in [
         ("trap", FaultKind::Trap, "unreachable"),
-        ("loop", FaultKind::OutOfFuel, "1000000000"),
+        ("loop", FaultKind::OutOfFuel, "3000000000"),
         ("allocate", FaultKind::OutOfMemory, "64 MiB"),
         ("error", FaultKind::Error, "was asked to fail"),
         ("big-state", FaultKind::Nonsense, "a state of 8388608 bytes"),

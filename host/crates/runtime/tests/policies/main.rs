@@ -9,6 +9,8 @@
 
 mod adaptive;
 mod answers;
+mod contract;
+mod embedded;
 mod faults;
 mod figures;
 mod fixture;

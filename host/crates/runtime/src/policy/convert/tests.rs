@@ -292,20 +292,15 @@ fn a_plan_beyond_its_bounds_names_the_bound() {
 }
 
 #[test]
-fn a_description_has_a_schema_of_an_object() {
-    let described = |schema: &str| wit::Info {
+fn a_description_is_cut_to_what_is_shown() {
+    let taken = info(wit::Info {
         name: "n".repeat(500),
         version: "1".to_owned(),
         about: "does\nthings".to_owned(),
-        settings_schema: schema.to_owned(),
-    };
-    let taken = info(described(r#"{"type":"object"}"#)).unwrap();
+        settings_schema: r#"{"type":"object"}"#.to_owned(),
+    });
     assert_eq!(taken.name.len(), NAME_BYTES_MAX);
     assert_eq!(taken.about, "does things");
-    for wrong in ["", "{", "[]", "{}", r#"{"type":"array"}"#] {
-        assert!(info(described(wrong)).is_err(), "{wrong}");
-    }
-    assert!(info(described(&" ".repeat(SCHEMA_BYTES_MAX + 1))).is_err());
 }
 
 #[test]
