@@ -9,6 +9,8 @@ use crate::config::Dir;
 pub(crate) struct Folders {
     /// The watched directory, where relative paths in configurations begin.
     pub(crate) agents: PathBuf,
+    /// The other watched directory.
+    pub(crate) policies: PathBuf,
     pub(crate) data: PathBuf,
 }
 
@@ -42,6 +44,13 @@ impl Folders {
                     .to_owned(),
             );
         }
+        if dir.write && touches(&host, &self.policies) {
+            return wrong(
+                "what is written into the policies directory decides about reloads; choose one outside of it, or leave \
+                 `write` out"
+                    .to_owned(),
+            );
+        }
         Ok(())
     }
 }
@@ -60,11 +69,12 @@ mod tests {
     #[test]
     fn what_is_the_hosts_own_is_not_granted() {
         let root = tempfile::tempdir().unwrap();
-        for name in ["agents/sub", "data/state", "files"] {
+        for name in ["agents/sub", "policies", "data/state", "files"] {
             std::fs::create_dir_all(root.path().join(name)).unwrap();
         }
         let folders = Folders {
             agents: root.path().join("agents"),
+            policies: root.path().join("policies"),
             data: root.path().join("data"),
         };
         let allowed = |host: &str, write| {
@@ -74,9 +84,11 @@ mod tests {
         };
         allowed("../files", true).unwrap();
         allowed("sub", false).unwrap();
+        allowed("../policies", false).unwrap();
         for (host, write, why) in [
             ("sub", true, "is deployed"),
             (".", true, "is deployed"),
+            ("../policies", true, "decides about reloads"),
             ("..", false, "data directory"),
             ("../data/state", false, "data directory"),
             ("../nowhere", false, "mkdir -p"),

@@ -1,5 +1,7 @@
 //! A running host: everything wired together, and taken apart again in order.
 
+mod data;
+
 use std::fs::File;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -12,9 +14,11 @@ use caxton_runtime::policy::{PolicyLimits, PolicyRuntime};
 use caxton_runtime::{Runtime, RuntimeOptions};
 use caxton_watch::{Options, Watcher};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::data::{check_folders, data_error, lock};
 use crate::admin::{self, Admin, Announcement};
 use crate::clock::Clock;
 use crate::config::HostConfig;
@@ -23,8 +27,14 @@ use crate::events::EventLog;
 use crate::folders::Folders;
 use crate::gateway::{self, GatewaySettings, Served, Shutdown};
 use crate::handle::ControllerHandle;
-use crate::policies::Policies;
+use crate::policies::{Policies, Watching};
+use crate::records::Recorder;
 use crate::routes::RoutingTable;
+
+pub(crate) use self::data::make_private;
+
+/// News of policies that may wait for the controller.
+const POLICY_NEWS: usize = 16;
 
 /// Why a host does not start: what is wrong, where, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +52,17 @@ pub enum StartError {
         data: String,
         /// The agents directory.
         agents: String,
+    },
+    /// Policies would be watched where the host keeps its own copies of them.
+    #[error(
+        "the policies directory {policies} is where the host keeps its own copies, in the data directory {data}; choose \
+         another with --policies"
+    )]
+    PoliciesInside {
+        /// The policies directory.
+        policies: String,
+        /// The data directory.
+        data: String,
     },
     /// The data directory cannot be used.
     #[error("the data directory {folder} cannot be used: {problem}")]
@@ -124,19 +145,38 @@ impl Host {
 
         let runtime =
             Runtime::new(runtime_options(admin)).map_err(|e| StartError::Runtime(e.to_string()))?;
-        let policy_runtime = PolicyRuntime::new(PolicyLimits::default())
+        let compiled = config.data_dir.join("compiled");
+        let policy_runtime = PolicyRuntime::with_cache(PolicyLimits::default(), Some(&compiled))
             .map_err(|e| StartError::Runtime(e.to_string()))?;
+        let policies_dir = std::path::absolute(&config.policies)
+            .map_err(|problem| data_error(&config.policies, problem))?;
+        let policies = Arc::new(Policies::new(
+            policy_runtime,
+            policies_dir.clone(),
+            &config.data_dir,
+        ));
+        let (news, policy_news) = mpsc::channel(POLICY_NEWS);
+        let watching = Watching {
+            policies: Arc::clone(&policies),
+            options: watch_options(&config),
+            clock,
+            news,
+        };
         let agents_dir = std::path::absolute(&config.agents)
             .map_err(|problem| data_error(&config.agents, problem))?;
         let watcher = Watcher::start(&config.agents, watch_options(&config))?;
         let routes = Arc::new(ArcSwap::from_pointee(RoutingTable::default()));
         let events = Arc::new(EventLog::new());
+        let (recorder, records) = Recorder::start(&config.data_dir)
+            .map_err(|problem| data_error(&config.data_dir, problem))?;
         let (controller, handle) = Controller::new(Parts {
             runtime,
-            policies: Arc::new(Policies::new(policy_runtime, config.policies)),
+            policies: Arc::clone(&policies),
+            policy_news,
             watcher,
             routes: Arc::clone(&routes),
             events: Arc::clone(&events),
+            recorder,
             defaults: config.defaults,
             tick: config.tick,
             fleet: FleetSettings {
@@ -146,6 +186,7 @@ impl Host {
             clock,
             folders: Folders {
                 agents: agents_dir,
+                policies: policies_dir,
                 data: config.data_dir.clone(),
             },
         });
@@ -161,12 +202,15 @@ impl Host {
         let surface = Admin {
             handle: handle.clone(),
             events: Arc::clone(&events),
+            records,
+            policies,
             gateway,
             started: clock.now(),
             token: token.clone(),
         };
         let tasks = vec![
             tokio::spawn(controller.run(stop.clone())),
+            tokio::spawn(watching.run(stop.clone())),
             tokio::spawn(admin::serve(admin_listener, surface, stop.clone())),
         ];
         let announcement = Announcement {
@@ -265,64 +309,6 @@ fn watch_options(config: &HostConfig) -> Options {
         poll: config.poll,
         incomplete: caxton_runtime::incomplete,
         ..Options::default()
-    }
-}
-
-fn check_folders(config: &HostConfig) -> Result<(), StartError> {
-    let Ok(agents) = config.agents.canonicalize() else {
-        return Err(StartError::NoAgents(config.agents.display().to_string()));
-    };
-    if !agents.is_dir() {
-        return Err(StartError::NoAgents(config.agents.display().to_string()));
-    }
-    let data =
-        absolute(&config.data_dir).map_err(|problem| data_error(&config.data_dir, problem))?;
-    if data.starts_with(&agents) {
-        return Err(StartError::DataInside {
-            data: config.data_dir.display().to_string(),
-            agents: config.agents.display().to_string(),
-        });
-    }
-    Ok(())
-}
-
-/// The path without links, also where its last parts are not there yet.
-fn absolute(path: &Path) -> std::io::Result<PathBuf> {
-    let whole = std::path::absolute(path)?;
-    for above in whole.ancestors() {
-        if let (Ok(real), Ok(rest)) = (above.canonicalize(), whole.strip_prefix(above)) {
-            return Ok(real.join(rest));
-        }
-    }
-    Ok(whole)
-}
-
-fn lock(data_dir: &Path) -> Result<File, StartError> {
-    let failed = |problem| data_error(data_dir, problem);
-    make_private(data_dir).map_err(failed)?;
-    let file = File::create(data_dir.join("lock")).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => {
-            Err(StartError::Locked(data_dir.display().to_string()))
-        }
-        Err(std::fs::TryLockError::Error(problem)) => Err(failed(problem)),
-    }
-}
-
-/// For the host's user alone: the admin token will stand in it.
-pub(crate) fn make_private(folder: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
-}
-
-fn data_error(folder: &Path, problem: std::io::Error) -> StartError {
-    StartError::Data {
-        folder: folder.display().to_string(),
-        problem,
     }
 }
 

@@ -6,6 +6,9 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+#[path = "cli/policy.rs"]
+mod policy;
+
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};

@@ -1,7 +1,8 @@
 //! The agent that `caxton demo` deploys: a printer of greetings, in three versions from one source.
 //!
-//! Version 1 greets. Version 2 greets in other words. Version 3 greets too, and fails three calls in ten, which is what the demo
-//! lets a policy find out. Each call takes 5 to 20 milliseconds, so that there is always one in flight when a version changes.
+//! All greet in the same words, because `parallel` compares answers. Version 2 is a little faster. Version 3 fails three calls in ten,
+//! which is what the demo lets a policy find out. Each call takes 5 to 20 milliseconds, so that there is always one in flight when
+//! a version changes.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -12,26 +13,32 @@ use wasip2::http::types::{
 };
 use wasip2::random::random::get_random_u64;
 
-/// What this version is: its answer, and how many calls of a hundred fail.
+/// What every version answers.
+const GREETING: &str = "Good day from the press.\n";
+
+/// What this version is: how long a call may take, and how many calls of a hundred fail.
 const VERSION: Version = if cfg!(feature = "v3") {
     Version {
-        greeting: "Good evening from version 3.\n",
+        longest_ms: 16,
         failing_per_cent: 30,
     }
 } else if cfg!(feature = "v2") {
     Version {
-        greeting: "Good day from version 2.\n",
+        longest_ms: 16,
         failing_per_cent: 0,
     }
 } else {
     Version {
-        greeting: "Good morning from version 1.\n",
+        longest_ms: 20,
         failing_per_cent: 0,
     }
 };
 
+/// What every call takes at least.
+const SHORTEST_MS: u64 = 5;
+
 struct Version {
-    greeting: &'static str,
+    longest_ms: u64,
     failing_per_cent: u64,
 }
 
@@ -40,11 +47,14 @@ pub struct Demo;
 
 impl Guest for Demo {
     fn handle(_request: IncomingRequest, out: ResponseOutparam) {
-        sleep(Duration::from_millis(5 + get_random_u64() % 16));
+        let spread = VERSION.longest_ms - SHORTEST_MS + 1;
+        sleep(Duration::from_millis(
+            SHORTEST_MS + get_random_u64() % spread,
+        ));
         let (status, text) = if falls_below(get_random_u64(), VERSION.failing_per_cent) {
             (500, "The press is jammed.\n")
         } else {
-            (200, VERSION.greeting)
+            (200, GREETING)
         };
         answer(out, status, text);
     }

@@ -6,7 +6,10 @@
 //! | `GET agents/NAME` | one agent |
 //! | `GET agents/NAME/history` | how its reloads ended, newest first |
 //! | `POST agents/NAME/ORDER` | `rollback {to?}`, `promote {now?}`, `pause`, `resume`, `abort`, `retry` |
+//! | `GET policies` | every policy: those in the binary and those in the policies directory |
+//! | `GET policies/DIGEST` | the component of one |
 //! | `GET events` | what happened: server-sent events, or JSON lines; `?since=SEQ`, `?follow=true` or `false` |
+//! | `GET records` | decision records, as JSON lines; `?reload=ID`, or `?agent=NAME` and `?since=MS`; everything without |
 //! | `GET host` | the host itself |
 //!
 //! It decides nothing: it shows what the controller published and passes orders on. It runs beside the gateway on a
@@ -19,6 +22,8 @@ mod agents;
 mod announcement;
 mod error;
 mod guard;
+mod policies;
+mod records;
 mod serve;
 mod stream;
 mod token;
@@ -38,6 +43,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::events::EventLog;
 use crate::handle::ControllerHandle;
+use crate::policies::Policies;
+use crate::records::RecordsReader;
 pub use announcement::{Announcement, AnnouncementError, FILE_NAME, announce, withdraw};
 use error::ApiError;
 use guard::Guard;
@@ -50,6 +57,10 @@ pub struct Admin {
     pub handle: ControllerHandle,
     /// What happened.
     pub events: Arc<EventLog>,
+    /// What was decided, and why.
+    pub records: RecordsReader,
+    /// Which policies there are.
+    pub policies: Arc<Policies>,
     /// Where the gateway listens.
     pub gateway: SocketAddr,
     /// When the host was started.
@@ -102,6 +113,9 @@ fn router(api: Api, guard: Arc<Guard>) -> Router {
     let v1 = Router::new()
         .route("/host", get(host))
         .route("/events", get(stream::events))
+        .route("/records", get(records::records))
+        .route("/policies", get(policies::list))
+        .route("/policies/{digest}", get(policies::component))
         .route("/agents", get(agents::list))
         .route("/agents/{name}", get(agents::status))
         .route(

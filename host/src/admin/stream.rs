@@ -179,7 +179,9 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     }
 }
 
-fn follower_permit(followers: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ApiError> {
+pub(super) fn follower_permit(
+    followers: &Arc<Semaphore>,
+) -> Result<OwnedSemaphorePermit, ApiError> {
     Arc::clone(followers).try_acquire_owned().map_err(|_| {
         let message =
             format!("{MAX_FOLLOWERS} readers follow already: end one, or read with follow=false");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use caxton_rollout::{AgentName, HotReloadId, Moment, Order, OrderError};
+use caxton_runtime::policy::{PolicyLimits, PolicyRuntime};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,7 +16,9 @@ use tokio_util::sync::CancellationToken;
 use super::{Admin, Token, serve};
 use crate::events::EventLog;
 use crate::handle::ControllerHandle;
+use crate::policies::Policies;
 use crate::published::{AgentStatus, Published};
+use crate::records::Recorder;
 
 /// Longer than anything here takes; a test that reaches it has failed.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -27,10 +30,19 @@ struct Surface {
     token: Token,
     stop: CancellationToken,
     serving: JoinHandle<()>,
+    recorder: Recorder,
+    _data_dir: tempfile::TempDir,
 }
 
 fn name(text: &str) -> AgentName {
     text.parse().unwrap()
+}
+
+/// Those in the binary, and no directory.
+fn policies() -> Arc<Policies> {
+    let runtime = PolicyRuntime::new(PolicyLimits::default()).unwrap();
+    let nowhere = std::path::Path::new("/nowhere");
+    Arc::new(Policies::new(runtime, nowhere.join("policies"), nowhere))
 }
 
 impl Surface {
@@ -46,10 +58,14 @@ impl Surface {
         });
         let token = Token::generate().unwrap();
         let events = Arc::new(EventLog::new());
+        let data_dir = tempfile::tempdir().unwrap();
+        let (recorder, records) = Recorder::start(data_dir.path()).unwrap();
         let stop = CancellationToken::new();
         let admin = Admin {
             handle,
             events: Arc::clone(&events),
+            records,
+            policies: policies(),
             gateway: ([127, 0, 0, 1], 8080).into(),
             started: Moment(5),
             token: token.clone(),
@@ -62,6 +78,8 @@ impl Surface {
             token,
             stop,
             serving,
+            recorder,
+            _data_dir: data_dir,
         };
         surface.publish("hello");
         surface
@@ -93,13 +111,17 @@ impl Surface {
 
     /// Bytes as they are, and all that comes back.
     async fn speak(&self, bytes: &str) -> Reply {
+        Reply(String::from_utf8(self.speak_bytes(bytes).await).unwrap())
+    }
+
+    async fn speak_bytes(&self, bytes: &str) -> Vec<u8> {
         let talk = async {
             let mut stream = TcpStream::connect(self.address).await.unwrap();
             stream.write_all(bytes.as_bytes()).await.unwrap();
             let mut answer = Vec::new();
             // The other end may reset a connection whose request it did not read to its end.
             let _ = stream.read_to_end(&mut answer).await;
-            Reply(String::from_utf8(answer).unwrap())
+            answer
         };
         tokio::time::timeout(DEADLINE, talk).await.unwrap()
     }
@@ -198,6 +220,39 @@ async fn it_shows_the_host_and_its_agents() {
             .json(),
         json!([])
     );
+    surface.stop().await;
+}
+
+#[tokio::test]
+async fn it_shows_policies_and_hands_out_their_components() {
+    let surface = Surface::start().await;
+    let list = surface.ask("GET /api/v1/policies", "", "").await.json();
+    let mut list = list.as_array().unwrap().iter();
+    let standard = list.find(|policy| policy["name"] == "standard").unwrap();
+    assert_eq!(
+        (&standard["name"], &standard["origin"], &standard["state"]),
+        (&json!("standard"), &json!("embedded"), &json!("ready"))
+    );
+    let digest = standard["digest"].as_str().unwrap();
+    let runtime = PolicyRuntime::new(PolicyLimits::default()).unwrap();
+    let facts = runtime.inspect(crate::artifacts::POLICY_STANDARD).unwrap();
+    assert_eq!(facts.digest.to_string(), digest);
+    let size = standard["size"].as_u64().unwrap();
+    let token = surface.token.reveal();
+    let head = surface
+        .speak_bytes(&format!(
+            "GET /api/v1/policies/{digest} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n",
+            surface.address
+        ))
+        .await;
+    assert!(head.ends_with(crate::artifacts::POLICY_STANDARD));
+    assert!(head.len() as u64 > size);
+    for unknown in ["0".repeat(64), "standard".to_owned()] {
+        let reply = surface
+            .ask(&format!("GET /api/v1/policies/{unknown}"), "", "")
+            .await;
+        assert_eq!(reply.refusal(), "404 policy-not-found");
+    }
     surface.stop().await;
 }
 
@@ -484,5 +539,67 @@ async fn followers_beyond_the_bound_are_refused_and_a_place_comes_free() {
         }
     };
     tokio::time::timeout(DEADLINE, freed).await.unwrap();
+    surface.stop().await;
+}
+
+#[tokio::test]
+async fn records_are_read_by_reload_or_by_agent_and_nothing_else_is_made_up() {
+    let mut surface = Surface::start().await;
+    let reload = |number| HotReloadId::from_random_bits(number);
+    for (number, agent) in [(1, "hello"), (2, "till"), (3, "hello")] {
+        surface.recorder.pins(
+            &name(agent),
+            reload(number),
+            std::collections::BTreeMap::new(),
+        );
+        let at = Moment(100 - u64::try_from(number).unwrap());
+        surface.recorder.pinned(at, reload(number), |_| Vec::new());
+    }
+    let began = |reply: &Reply| -> Vec<u64> {
+        let lines = reply.0.lines().filter(|line| line.contains("\"began\""));
+        let at = |line: &str| serde_json::from_str::<Value>(line).unwrap()["at"].as_u64();
+        lines.map(|line| at(line).unwrap()).collect()
+    };
+    let get = async |query: &str| {
+        let start = format!("GET /api/v1/records{query}");
+        surface.ask(&start, "", "").await
+    };
+    for (query, wanted) in [
+        (String::new(), vec![97, 98, 99]),
+        ("?agent=hello".to_owned(), vec![97, 99]),
+        (format!("?reload={}", reload(2)), vec![98]),
+        ("?agent=hello&since=99999999999999".to_owned(), vec![]),
+    ] {
+        let reply = get(&query).await;
+        assert!(reply.0.starts_with("HTTP/1.1 200"), "{query}: {}", reply.0);
+        assert!(reply.0.contains("application/x-ndjson"), "{}", reply.0);
+        assert_eq!(began(&reply), wanted, "{query}");
+    }
+    for (query, status, says) in [
+        (
+            format!("?reload={}", reload(9)),
+            "404",
+            "no records of a reload",
+        ),
+        ("?agent=nobody".to_owned(), "404", "nobody"),
+        ("?reload=soon".to_owned(), "422", "no reload's id"),
+        (
+            "?agent=Not%20One".to_owned(),
+            "422",
+            "no agent can have the name",
+        ),
+        ("?since=yesterday".to_owned(), "422", "since"),
+        ("?last=7d".to_owned(), "422", "last"),
+        (
+            format!("?agent=hello&reload={}", reload(1)),
+            "422",
+            "leave `agent`",
+        ),
+    ] {
+        let reply = get(&query).await;
+        let head = format!("HTTP/1.1 {status}");
+        assert!(reply.0.starts_with(&head), "{query}: {}", reply.0);
+        assert!(reply.0.contains(says), "{query}: {}", reply.0);
+    }
     surface.stop().await;
 }

@@ -6,6 +6,10 @@ use std::path::PathBuf;
 use caxton_rollout::{AgentName, VersionNumber};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::explain::ExplainArgs;
+use super::policy::PolicyArgs;
+use super::records::RecordsArgs;
+
 /// Drop a WebAssembly component into a directory and it serves; drop the next version and it takes over, watched,
 /// without losing a request.
 #[derive(Debug, Parser)]
@@ -54,6 +58,12 @@ pub enum Command {
     SetSplit(SetSplitArgs),
     /// Let a version that was quarantined or set aside try again
     Retry(OrderArgs),
+    /// Show a reload line by line: what was seen, what the policies said, what was done, what would have changed it
+    Explain(ExplainArgs),
+    /// Write out decision records, as `explain`, `policy replay` and `policy backtest` read them
+    Records(RecordsArgs),
+    /// Policies: look at them, check them, test them, measure them, ask them again over recorded reloads
+    Policy(PolicyArgs),
 }
 
 /// `caxton run`
@@ -90,6 +100,12 @@ pub struct DemoArgs {
     /// How new versions come in
     #[arg(long, value_enum, default_value_t, value_name = "NAME")]
     pub strategy: DemoStrategy,
+    /// Who judges the versions: a rollback policy of your own, or the name of one in this binary
+    ///
+    /// It judges alone, with the settings in the file NAME.toml beside it. What it makes of both versions is told, whatever that
+    /// is; where it does not decide, the demo goes on after 20 seconds.
+    #[arg(long, value_name = "POLICY")]
+    pub policy: Option<String>,
 }
 
 /// The strategies that the demo can show.

@@ -148,6 +148,30 @@ impl Client {
         self.send(self.request(Method::GET, &path)).await
     }
 
+    /// Something under `/api/v1` that may be long, as it comes.
+    ///
+    /// # Errors
+    /// The host cannot be reached, or says no.
+    pub async fn stream(&self, path: &str) -> Result<Response, Failure> {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    /// Something under `/api/v1` that is no JSON, of at most `max` bytes.
+    ///
+    /// # Errors
+    /// The host cannot be reached, says no, or sends more.
+    pub async fn bytes(&self, path: &str, max: u64) -> Result<Vec<u8>, Failure> {
+        let mut response = self.stream(path).await?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.lost(&error))? {
+            bytes.extend_from_slice(&chunk);
+            if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > max {
+                return Err(self.stranger(&format!("it sends more than {max} bytes for {path}")));
+            }
+        }
+        Ok(bytes)
+    }
+
     /// Where the host's gateway is.
     ///
     /// # Errors

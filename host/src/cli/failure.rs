@@ -8,6 +8,9 @@ pub enum Failure {
     /// The host answered, and the answer is no. Exit code 1.
     #[error("{0}")]
     No(String),
+    /// The answer is no, and the output says so already. Exit code 1.
+    #[error("the answer is no")]
+    Told,
     /// The command line or a configuration is wrong. Exit code 2.
     #[error("{0}")]
     Usage(String),
@@ -26,7 +29,7 @@ impl Failure {
         match self {
             // A reader that has seen enough, like `head`, is no failure of ours.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
-            Self::No(_) | Self::Output(_) => 1,
+            Self::No(_) | Self::Told | Self::Output(_) => 1,
             Self::Usage(_) => 2,
             Self::Unreachable(_) => 3,
         }
@@ -35,6 +38,6 @@ impl Failure {
     /// Whether there is something to tell about it.
     #[must_use]
     pub fn is_silent(&self) -> bool {
-        self.exit_code() == 0
+        matches!(self, Self::Told) || self.exit_code() == 0
     }
 }

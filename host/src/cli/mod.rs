@@ -7,12 +7,15 @@
 mod args;
 mod call;
 mod client;
+mod explain;
 mod failure;
 mod follow;
 mod lines;
 mod logging;
 mod orders;
 mod phase;
+pub(crate) mod policy;
+mod records;
 mod run;
 mod sentences;
 mod show;
@@ -98,6 +101,9 @@ async fn obey(command: Command) -> Result<(), Failure> {
         Command::Abort(args) => orders::abort(&args).await,
         Command::SetSplit(args) => orders::set_split(&args).await,
         Command::Retry(args) => orders::plain(&args, "retry").await,
+        Command::Explain(args) => explain::explain(&args).await,
+        Command::Records(args) => records::records(&args).await,
+        Command::Policy(args) => policy::obey(args.command).await,
     }
 }
 

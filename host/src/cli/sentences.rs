@@ -181,6 +181,11 @@ fn known(kind: &str, fields: &Fields<'_>) -> Option<(String, Tone)> {
             Tone::Bad,
         ),
         "directory-found" => ("the agents directory is back".to_owned(), Tone::Good),
+        "policy-loaded" | "policy-refused" | "policy-gone" => policy_news(kind, fields)?,
+        "records-lost" => (
+            format!("decision records were lost{}", fields.because()),
+            Tone::Bad,
+        ),
         "stopped" => ("stopped: its file is gone".to_owned(), Tone::Busy),
         crate::events::MISSED => {
             let missed = fields.number(crate::events::MISSED).unwrap_or(0);
@@ -205,6 +210,43 @@ fn share(fields: &Fields<'_>) -> Option<String> {
         "{} gets {percent} % of the requests{stage}",
         fields.version("number")
     ))
+}
+
+/// What became of a file in the policies directory.
+fn policy_news(kind: &str, fields: &Fields<'_>) -> Option<(String, Tone)> {
+    Some(match kind {
+        "policy-refused" => {
+            let stage = fields
+                .text("stage")
+                .map(|stage| format!(" at the stage {stage}"));
+            let text = format!(
+                "policy file {} is refused{}{}",
+                fields.text("file")?,
+                stage.unwrap_or_default(),
+                fields.because()
+            );
+            (text, Tone::Bad)
+        }
+        "policy-gone" => (
+            format!(
+                "policy {} is gone, reloads that have it keep it",
+                fields.text("policy")?
+            ),
+            Tone::Busy,
+        ),
+        _ => {
+            let version = fields.text("version").filter(|version| !version.is_empty());
+            let version = version.map(|version| format!(" {version}"));
+            let decides = fields.text("decides").map(|kind| format!(" ({kind})"));
+            let text = format!(
+                "policy {}{}{} is there, from the next reload on",
+                fields.text("policy")?,
+                version.unwrap_or_default(),
+                decides.unwrap_or_default()
+            );
+            (text, Tone::Good)
+        }
+    })
 }
 
 fn finished(fields: &Fields<'_>) -> Option<(String, Tone)> {
@@ -353,6 +395,19 @@ mod tests {
             ),
             ("directory-lost", json!({"reason": "it is not there"})),
             (
+                "policy-loaded",
+                json!({"policy": "mine", "decides": "rollback", "version": "0.2.0", "digest": "00", "from_cache": false}),
+            ),
+            (
+                "policy-refused",
+                json!({"file": "mine.wasm", "stage": "imports", "reason": "it imports wasi:http"}),
+            ),
+            ("policy-gone", json!({"policy": "mine"})),
+            (
+                "records-lost",
+                json!({"reason": "lines are missing from here on: the disk is slow"}),
+            ),
+            (
                 "of-a-newer-host",
                 json!({"a": 1, "b": "x", "seq": 3, "c": {}}),
             ),
@@ -382,6 +437,10 @@ mod tests {
             the reload v3 -> v2 ended after 988 ms: rolled-back, 0 requests lost
             a.wasm is refused: it is empty
             the agents directory is lost, everything serves on: it is not there
+            policy mine 0.2.0 (rollback) is there, from the next reload on
+            policy file mine.wasm is refused at the stage imports: it imports wasi:http
+            policy mine is gone, reloads that have it keep it
+            decision records were lost: lines are missing from here on: the disk is slow
             of-a-newer-host a=1 b=x
         "#]]
         .assert_eq(&told);

@@ -189,6 +189,7 @@ fn state_words(state: &StateReport) -> Option<String> {
         (Some("checkpoint"), _) => Some("state from the last checkpoint".to_owned()),
         (Some("none"), _) | (_, Some("none")) => Some("it began without state".to_owned()),
         (_, Some("live")) => Some(format!("state as it was before the swap{since}")),
+        (_, Some("checkpoint")) => Some(format!("state from its last checkpoint{since}")),
         (_, Some("snapshot")) | (Some("snapshot"), _) => {
             Some(format!("state as it was last saved{since}"))
         }

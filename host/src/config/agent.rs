@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::reload::{reload, traffic};
 use super::{ConfigError, written};
+use crate::policies;
 use crate::routes::{Affinity, RouteHost, RoutePath, RouteSyntaxError};
 
 /// Requests that a reused instance takes before it is replaced, unless said otherwise.
@@ -21,6 +22,8 @@ const REUSE: u32 = 128;
 const CHECKPOINT: Duration = Duration::from_secs(10);
 /// Bytes of a snapshot unless said otherwise.
 const STATE_SIZE: u64 = 64 << 20;
+/// Rollback policies of one agent: each is asked at every tick.
+const MAX_POLICIES: usize = 16;
 /// More instances than this of one agent are more than the pool of all agents holds.
 const MAX_CONCURRENCY: u32 = 10_000;
 
@@ -230,12 +233,21 @@ fn rollback(file: &str, written: written::Rollback) -> Result<RollbackSettings, 
             .map(|policy| {
                 Ok(PolicyRef {
                     settings: json(file, "rollback.policies.settings", Some(policy.settings))?,
-                    name: policy.name,
+                    name: policy_name(file, "rollback.policies", policy.name)?,
                     mode: policy.mode,
                 })
             })
             .collect::<Result<_, ConfigError>>()?,
     };
+    if policies.len() > MAX_POLICIES {
+        return Err(ConfigError::new(
+            file,
+            format!(
+                "`rollback.policies` names {} policies: at most {MAX_POLICIES}, because each is asked at every tick",
+                policies.len()
+            ),
+        ));
+    }
     let enabled = or(written.enabled, default.enabled);
     if enabled && !policies.iter().any(|p| p.mode == PolicyMode::Enforce) {
         return Err(ConfigError::new(
@@ -271,8 +283,22 @@ pub(super) fn json(
     key: &str,
     table: Option<toml::Table>,
 ) -> Result<String, ConfigError> {
-    serde_json::to_string(&table.unwrap_or_default())
-        .map_err(|e| ConfigError::new(file, format!("`{key}` cannot be handed on as JSON: {e}")))
+    policies::as_json(&table.unwrap_or_default())
+        .map(|settings| serde_json::Value::Object(settings).to_string())
+        .map_err(|e| ConfigError::new(file, format!("`{key}`: {e}")))
+}
+
+/// Names `key` says a policy by; whether there is one is another question.
+pub(super) fn policy_name(file: &str, key: &str, name: String) -> Result<String, ConfigError> {
+    if caxton_watch::is_name(&name) {
+        return Ok(name);
+    }
+    Err(ConfigError::new(
+        file,
+        format!(
+            "`{key}` names {name:?}, and no policy can have that name: 1 to 64 of a-z 0-9 - _, the first a letter or a digit"
+        ),
+    ))
 }
 
 fn instances(file: &str, written: &written::Instances) -> Result<Option<Instances>, ConfigError> {

@@ -16,6 +16,8 @@ pub use host::HostConfig;
 pub(crate) use units::unhex;
 pub use written::{Dir, Mode};
 
+use crate::nearest::nearest;
+
 /// What is wrong with a configuration, where, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{file}: {message}")]
@@ -35,7 +37,7 @@ impl ConfigError {
     }
 
     /// A parser's error on one line: where, what stands there, what is wrong, and the nearest key where it is unknown.
-    fn parsing(file: &str, text: &str, error: &toml::de::Error) -> Self {
+    pub(crate) fn parsing(file: &str, text: &str, error: &toml::de::Error) -> Self {
         let hint = nearest_key(error.message())
             .map(|near| format!("; did you mean `{near}`?"))
             .unwrap_or_default();
@@ -89,15 +91,6 @@ fn line_of(text: &str, offset: usize) -> Option<(usize, &str)> {
 
 /// The known key that is most like the unknown one in serde's message, if any is.
 fn nearest_key(message: &str) -> Option<&str> {
-    /// Below this two words have little in common (Jaro-Winkler, from 0 to 1).
-    const ALIKE: f64 = 0.75;
     let (unknown, known) = message.strip_prefix("unknown field `")?.split_once('`')?;
-    known
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .map(|key| (strsim::jaro_winkler(unknown, key), key))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, key)| key)
+    nearest(unknown, known.split('`').skip(1).step_by(2))
 }

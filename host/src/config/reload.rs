@@ -3,7 +3,7 @@
 use caxton_rollout::{MAX_STAGES, MirrorSettings, ReloadSettings, Stage};
 use http::HeaderName;
 
-use super::agent::{TrafficConfig, json, or};
+use super::agent::{TrafficConfig, json, or, policy_name};
 use super::{ConfigError, written};
 use crate::routes::Affinity;
 
@@ -29,7 +29,10 @@ pub(super) fn reload(file: &str, written: written::Reload) -> Result<ReloadSetti
         preserve_state: or(written.preserve_state, default.preserve_state),
         gate_timeout: or(written.gate_timeout, default.gate_timeout),
         immediate_grace: or(written.immediate_grace, default.immediate_grace),
-        policy: or(written.policy, default.policy),
+        policy: match written.policy {
+            Some(name) => policy_name(file, "reload.policy", name)?,
+            None => default.policy,
+        },
         policy_settings: json(file, "reload.policy_settings", written.policy_settings)?,
         drain_timeout: or(written.drain_timeout, default.drain_timeout),
         warm_up: written.warm_up,

@@ -1,6 +1,6 @@
 //! What the controller holds for one agent: contents, live versions, and what is wrong with its file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,17 +8,20 @@ use std::time::Duration;
 use caxton_rollout::{
     AgentName, Content, HotReloadId, Identity, Moment, Settings, Ticket, Traffic, VersionNumber,
 };
-use caxton_runtime::policy::Policy;
 use caxton_runtime::{AgentSpec, DirGrant, Outbound, Snapshot, StateSpec, Version};
 use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 
 use crate::config::{AgentConfig, RouteConfig};
 use crate::gate::Gate;
+use crate::policies::PinnedPolicy;
 use crate::published::{Copies, Rates};
 use crate::routes::{
     AgentRoute, Listener, MirrorCounts, MirrorRules, Served, Serving, Share, Target,
 };
+
+/// So many different notes on answers of policies are warned of in one reload.
+const MAX_NOTED: usize = 256;
 
 /// What a version can be made of.
 pub(super) struct Material {
@@ -86,8 +89,6 @@ pub(super) struct Live {
     pub rates: Rates,
     /// Tells the core when nothing is in flight; taken back when the version serves again.
     pub draining: Option<AbortHandle>,
-    /// The most distinct callers that were seen in one window, and of failing ones.
-    pub callers: (u64, u64),
 }
 
 /// What a version saved last, kept as long as its content is.
@@ -105,8 +106,15 @@ pub(super) struct Refused {
     pub by_watch: bool,
 }
 
+/// Contents that were refused for what their configuration says about policies, which may change.
+pub(super) struct Again {
+    pub policies: BTreeSet<String>,
+    pub component: caxton_watch::Content,
+    pub config: Option<caxton_watch::Content>,
+}
+
 /// The policies of one reload, by name.
-pub(super) type Pinned = Arc<BTreeMap<String, Policy>>;
+pub(super) type Pinned = Arc<BTreeMap<String, PinnedPolicy>>;
 
 /// One agent at the edge.
 #[derive(Default)]
@@ -115,12 +123,18 @@ pub(super) struct Agent {
     pub generation: u64,
     /// Whether the newest change is still being looked into.
     pub inspecting: bool,
+    /// What to look at again when a policy changes.
+    pub again: Option<Box<Again>>,
+    /// Names of the policies in the newest configuration that was taken.
+    pub policies: BTreeSet<String>,
     /// By file: NAME.wasm and NAME.toml may both be wrong.
     pub refused: BTreeMap<String, Refused>,
     pub materials: BTreeMap<Identity, Arc<Material>>,
     pub live: BTreeMap<VersionNumber, Live>,
     pub preparing: BTreeMap<VersionNumber, (Ticket, AbortHandle)>,
     pub pinned: BTreeMap<HotReloadId, Pinned>,
+    /// What was corrected in answers of a policy, and warned of, in each of these reloads.
+    pub noted: BTreeMap<HotReloadId, BTreeSet<(String, String)>>,
     pub traffic: Option<Traffic>,
     /// Where requests wait while state moves.
     pub gate: Arc<Gate>,
@@ -217,6 +231,30 @@ impl Agent {
         Some(&self.live.get(&self.serving()?)?.material.config.route)
     }
 
+    /// The reload has these policies from now on, unless it is over or has others.
+    pub fn hold(&mut self, reload: HotReloadId, pinned: Pinned) {
+        if let Some(place) = self.pinned.get_mut(&reload)
+            && place.is_empty()
+        {
+            *place = pinned;
+        }
+    }
+
+    /// The reload asks its policies no more.
+    pub fn let_go(&mut self, reload: HotReloadId) {
+        self.pinned.remove(&reload);
+        self.noted.remove(&reload);
+    }
+
+    /// Whether nobody was warned of this note yet in this reload; of one that is over, or that has too many, nobody is.
+    pub fn is_new(&mut self, reload: HotReloadId, policy: &str, note: &str) -> bool {
+        if !self.pinned.contains_key(&reload) {
+            return false;
+        }
+        let noted = self.noted.entry(reload).or_default();
+        noted.len() < MAX_NOTED && noted.insert((policy.to_owned(), note.to_owned()))
+    }
+
     /// Ends what runs for this version and drops it.
     pub fn unload(&mut self, number: VersionNumber) {
         if let Some((_, task)) = self.preparing.remove(&number) {
@@ -249,4 +287,30 @@ fn salt(identity: &Identity) -> u64 {
         }))
     };
     part(&identity.component) ^ part(&identity.config).rotate_left(32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_new_once_in_a_reload_and_there_are_so_many() {
+        let (one, other) = (
+            HotReloadId::from_random_bits(1),
+            HotReloadId::from_random_bits(2),
+        );
+        let mut agent = Agent::default();
+        assert!(!agent.is_new(one, "evidence", "cut"), "it has no policies");
+        agent.pinned.entry(one).or_default();
+        agent.pinned.entry(other).or_default();
+        assert!(agent.is_new(one, "evidence", "cut"));
+        assert!(!agent.is_new(one, "evidence", "cut"));
+        assert!(agent.is_new(one, "thresholds", "cut"));
+        assert!(agent.is_new(other, "evidence", "cut"));
+        let new = (0..1_000).filter(|n| agent.is_new(one, "evidence", &n.to_string()));
+        assert_eq!(new.count(), MAX_NOTED - 2);
+        agent.let_go(one);
+        assert!(!agent.is_new(one, "evidence", "late"));
+        assert_eq!(agent.noted.len(), 1, "nothing is left of it");
+    }
 }

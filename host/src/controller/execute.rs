@@ -55,6 +55,8 @@ impl Controller {
                     // An answer that comes after `Unpin` finds no place and is dropped.
                     entry.pinned.entry(reload).or_default();
                 }
+                let modes = rollback.iter().map(|call| (call.name.clone(), call.mode));
+                self.recorder.pins(&agent, reload, modes.collect());
                 let pin = judging::pin(Arc::clone(&self.policies), strategy, rollback);
                 self.spawn(async move {
                     let result = pin.await;
@@ -68,8 +70,9 @@ impl Controller {
             }
             Command::Unpin { agent, reload } => {
                 if let Some(entry) = self.agents.get_mut(&agent) {
-                    entry.pinned.remove(&reload);
+                    entry.let_go(reload);
                 }
+                self.recorder.unpinned(reload);
             }
             Command::Plan { .. } | Command::Judge { .. } => self.ask_policies(command),
             Command::Prepare {
@@ -114,9 +117,12 @@ impl Controller {
                         .retain(|_, saved| saved.identity != identity);
                 }
             }
+            // Recorded already, before anything of it was carried out.
+            Command::Decided(_) => {}
             Command::Tell(notice) => self.tell_notice(&notice),
             Command::Finished { agent, result } => {
                 self.rewritten.insert(agent.clone());
+                self.recorder.ended(self.clock.now(), &agent, &result);
                 let fields = serde_json::to_value(&result).unwrap_or_default();
                 self.tell_reload("finished", Some(agent), Some(result.id), fields);
             }
@@ -205,7 +211,6 @@ impl Controller {
                     rates: Rates::default(),
                     material: Arc::clone(material),
                     draining: None,
-                    callers: (0, 0),
                 };
                 entry.live.insert(number, live);
                 Event::Prepared { agent, ticket }
@@ -332,6 +337,7 @@ impl Controller {
 
     fn tell_notice(&mut self, notice: &Notice) {
         log(notice);
+        self.recorder.told(self.clock.now(), notice);
         let mut fields = serde_json::to_value(&notice.what).unwrap_or_default();
         let kind = fields
             .as_object_mut()

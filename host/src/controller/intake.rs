@@ -1,25 +1,29 @@
 //! From a settled file to something that a version can be made of, or to a refusal.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use caxton_rollout::{
-    AgentName, Digest, Event, FaultKind, HotReloadRequest, Identity, MirrorRequests, PolicyMode,
+    AgentName, Digest, Event, HotReloadRequest, Identity, MirrorRequests, PolicyMode,
 };
 use caxton_runtime::policy::PolicyKind;
 use caxton_runtime::{Contract, Instances, Runtime};
 use caxton_watch::Change;
 use serde_json::json;
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::agent::{Material, Refused};
+use super::agent::{Again, Material, Refused};
 use super::{Controller, Done};
 use crate::config::AgentConfig;
 use crate::folders::Folders;
-use crate::policies::Policies;
+use crate::policies::{Policies, Unusable};
 
 /// What came of looking into a file.
 pub(super) struct Inspected {
     pub agent: AgentName,
     pub generation: u64,
+    /// How often policies had changed when it began.
+    pub policy_changes: u64,
     pub result: Result<(Identity, Arc<Material>), Wrong>,
 }
 
@@ -27,6 +31,8 @@ pub(super) struct Inspected {
 pub(super) struct Wrong {
     file: String,
     error: String,
+    /// Where another policy of a name may set it right.
+    again: Option<Box<Again>>,
 }
 
 impl Wrong {
@@ -35,6 +41,7 @@ impl Wrong {
         Self {
             error: format!("{file}: {error}"),
             file,
+            again: None,
         }
     }
 
@@ -43,19 +50,20 @@ impl Wrong {
         Self {
             error: format!("{file}: {error}"),
             file,
+            again: None,
         }
     }
 }
 
 impl Controller {
-    pub(super) fn on_change(&mut self, change: Change) {
+    pub(super) fn on_change(&mut self, change: Change, place: OwnedSemaphorePermit) {
         match change {
             Change::Wanted {
                 name,
                 component,
                 config,
                 ..
-            } => self.inspect(&name, component, config),
+            } => self.inspect(&name, component, config, place),
             Change::Gone { name } => self.gone(&name),
             Change::Refused {
                 file,
@@ -73,11 +81,13 @@ impl Controller {
     }
 
     /// Parsing a large component takes long enough to keep it off this task; the newest change of an agent wins.
-    fn inspect(
+    /// It has its `place` only for that: who waits for the answers of policies keeps nobody from being looked into.
+    pub(super) fn inspect(
         &mut self,
         name: &str,
         component: caxton_watch::Content,
         config: Option<caxton_watch::Content>,
+        place: OwnedSemaphorePermit,
     ) {
         let Ok(agent) = AgentName::try_from(name.to_owned()) else {
             return;
@@ -87,16 +97,18 @@ impl Controller {
         let entry = self.agents.entry(agent.clone()).or_default();
         entry.generation = generation;
         entry.inspecting = true;
+        entry.again = None;
         let runtime = Arc::clone(&self.runtime);
         let policies = Arc::clone(&self.policies);
         let defaults = Arc::clone(&self.defaults);
         let folders = Arc::clone(&self.folders);
-        // A change is only taken while there is a place, see `run`: at most so many contents wait here.
-        let place = Arc::clone(&self.inspecting).try_acquire_owned();
+        let policy_changes = self.policy_changes;
         let name = agent.clone();
         self.spawn(async move {
             let file = name.to_string();
+            let (component_again, config_again) = (component.clone(), config.clone());
             let look = tokio::task::spawn_blocking(move || {
+                let _place = place;
                 material(
                     &runtime,
                     &file,
@@ -110,16 +122,23 @@ impl Controller {
                 .await
                 .unwrap_or_else(|e| Err(Wrong::component(name.as_ref(), e)));
             let result = match looked {
-                Ok(found) => settings_fit(&policies, name.as_ref(), &found.1.config)
-                    .await
-                    .map(|()| found),
+                Ok(found) => match settings_fit(&policies, name.as_ref(), &found.1.config).await {
+                    Ok(()) => Ok(found),
+                    Err(wrong) => Err(Wrong {
+                        again: Some(Box::new(Again {
+                            policies: named(&found.1.config),
+                            component: component_again,
+                            config: config_again,
+                        })),
+                        ..wrong
+                    }),
+                },
                 wrong => wrong,
             };
-            // Before the controller hears of it, so that it finds the place free.
-            drop(place);
             Done::Inspected(Inspected {
                 agent,
                 generation,
+                policy_changes,
                 result,
             })
         });
@@ -135,9 +154,21 @@ impl Controller {
         }
         entry.inspecting = false;
         match inspected.result {
-            Err(Wrong { file, error }) => self.refuse(Some(agent.as_ref()), file, error, false),
+            // It may have been another policy that refused it than the one that is there now.
+            Err(Wrong {
+                again: Some(again), ..
+            }) if inspected.policy_changes != self.policy_changes => {
+                entry.inspecting = true;
+                entry.again = Some(again);
+                self.look_again.insert(agent);
+            }
+            Err(Wrong { file, error, again }) => {
+                entry.again = again;
+                self.refuse(Some(agent.as_ref()), file, error, false);
+            }
             Ok((identity, material)) => {
                 entry.refused.retain(|_, refused| refused.by_watch);
+                entry.policies = named(&material.config);
                 entry.gate_timeout = material.config.reload.gate_timeout;
                 let event = Event::Wanted {
                     agent,
@@ -162,6 +193,8 @@ impl Controller {
         if let Some(entry) = self.agents.get_mut(&agent) {
             entry.generation = 0;
             entry.inspecting = false;
+            entry.again = None;
+            entry.policies.clear();
             entry.refused.clear();
         }
         self.step(Event::Removed { agent });
@@ -231,6 +264,7 @@ fn material(
     let wrong = |error: String| Wrong {
         file: file.clone(),
         error,
+        again: None,
     };
     let text = config.map_or(Ok(""), |content| std::str::from_utf8(&content.bytes));
     let text = text.map_err(|e| wrong(format!("{file}: not UTF-8 text: {e}")))?;
@@ -289,26 +323,40 @@ fn material(
     Ok((identity, Arc::new(material)))
 }
 
-/// Asks the policies that the configuration names whether they take their settings. One that is not there may still
-/// come: the reload that needs it waits and says so.
+/// Asks the policies that the configuration names whether they are what it takes them for, and take their settings. One that is
+/// not there may still come: the reload that needs it waits and says so.
 async fn settings_fit(policies: &Policies, agent: &str, config: &AgentConfig) -> Result<(), Wrong> {
-    let reload = &config.reload;
-    let strategy = (
-        PolicyKind::Strategy,
-        &reload.policy,
-        &reload.policy_settings,
-    );
-    let asked = |mode| config.rollback.enabled && mode != PolicyMode::Off;
-    let judges = config.rollback.policies.iter();
-    let judges = judges
-        .filter(|policy| asked(policy.mode))
-        .map(|policy| (PolicyKind::Rollback, &policy.name, &policy.settings));
-    for (kind, name, settings) in std::iter::once(strategy).chain(judges) {
-        if let Err(fault) = policies.find(name, kind, settings).await
-            && fault.kind == FaultKind::Settings
-        {
+    for (kind, name, settings) in asked(config) {
+        if let Err(Unusable::Misconfigured(fault)) = policies.find(name, kind, settings).await {
             return Err(Wrong::config(agent, fault));
         }
     }
     Ok(())
+}
+
+/// Names of the policies that a reload with this configuration asks.
+fn named(config: &AgentConfig) -> BTreeSet<String> {
+    asked(config).map(|(_, name, _)| name.to_owned()).collect()
+}
+
+/// The policies that a reload with this configuration asks: kind, name, settings.
+fn asked(config: &AgentConfig) -> impl Iterator<Item = (PolicyKind, &str, &str)> {
+    let reload = &config.reload;
+    let strategy = (
+        PolicyKind::Strategy,
+        reload.policy.as_str(),
+        reload.policy_settings.as_str(),
+    );
+    let enabled = config.rollback.enabled;
+    let judges = config.rollback.policies.iter();
+    let judges = judges
+        .filter(move |policy| enabled && policy.mode != PolicyMode::Off)
+        .map(|policy| {
+            (
+                PolicyKind::Rollback,
+                policy.name.as_str(),
+                policy.settings.as_str(),
+            )
+        });
+    std::iter::once(strategy).chain(judges)
 }

@@ -5,14 +5,17 @@ use std::future::Future;
 use std::sync::Arc;
 
 use caxton_rollout::{
-    Command, Context, Event, Fault, FaultKind, PolicyCall, PolicyMode, ReloadMetrics,
-    RollbackAnswer, StrategyAnswer, Window, combine,
+    AgentName, Command, Context, Event, Fault, HotReloadId, Plan, PolicyCall, PolicyMode,
+    RollbackAnswer, Ticket,
 };
-use caxton_runtime::policy::{Call, Policy, PolicyKind};
+use caxton_runtime::policy::PolicyKind;
+use serde_json::Value;
 
 use super::agent::Pinned;
+use super::asking::{Facts, answers, ask, judge, not_pinned, told};
 use super::{Controller, Done};
-use crate::policies::Policies;
+use crate::policies::{PinnedPolicy, Policies};
+use crate::records::{Asked, Judged, Question, Said};
 
 /// Looks up all policies of a reload; fails with the first that cannot be used.
 pub(super) fn pin(
@@ -30,18 +33,37 @@ pub(super) fn pin(
     async move {
         let mut pinned = BTreeMap::new();
         for (kind, call) in wanted {
-            let policy = policies.find(&call.name, kind, &call.settings).await?;
-            pinned.insert(call.name, policy);
+            let found = policies.pin(&call.name, kind, &call.settings).await?;
+            pinned.insert(call.name, found);
         }
         Ok(Arc::new(pinned))
     }
 }
 
-/// What the policies are told at one tick.
-struct Facts {
-    context: Box<Context>,
-    metrics: ReloadMetrics,
-    windows: Arc<[Window]>,
+/// What policies have answered.
+pub(super) enum Heard {
+    /// How the version is to come in.
+    Planned {
+        agent: AgentName,
+        ticket: Ticket,
+        reload: HotReloadId,
+        context: Box<Context>,
+        configured: Box<Plan>,
+        said: Box<Said<Plan>>,
+    },
+    /// What those that enforce make of it.
+    Judged {
+        agent: AgentName,
+        reload: HotReloadId,
+        judged: Box<Judged>,
+    },
+    /// What those that monitor make of it.
+    Monitored {
+        agent: AgentName,
+        reload: HotReloadId,
+        ticket: Ticket,
+        said: Vec<Said<RollbackAnswer>>,
+    },
 }
 
 impl Controller {
@@ -56,16 +78,22 @@ impl Controller {
                 policy,
             } => {
                 let pinned = self.pinned(&agent, reload);
-                self.spawn_event(async move {
-                    let plan = match pinned.get(&policy.name) {
-                        Some(p) => told(p, p.begin(&policy.settings, &context, &configured).await),
-                        None => Err(not_pinned(&policy.name)),
+                self.spawn(async move {
+                    let said = match pinned.get(&policy.name) {
+                        Some(p) => {
+                            let call = p.policy.begin(&p.settings, &context, &configured).await;
+                            told(&agent, &p.policy, call)
+                        }
+                        None => not_pinned(&policy.name),
                     };
-                    Event::Planned {
+                    Done::Heard(Heard::Planned {
                         agent,
                         ticket,
-                        plan,
-                    }
+                        reload,
+                        context,
+                        configured: Box::new(configured),
+                        said: Box::new(said),
+                    })
                 });
             }
             Command::Judge {
@@ -78,33 +106,37 @@ impl Controller {
                 rollback,
                 strategy,
             } => {
+                let question = Question {
+                    ticket,
+                    context: &context,
+                    metrics: &metrics,
+                    windows: &windows,
+                    calls: rollback.iter().chain(&strategy).collect(),
+                };
+                self.recorder.asked(self.clock.now(), reload, &question);
                 let pinned = self.pinned(&agent, reload);
                 let done = self.done.clone();
                 let facts = Facts {
+                    agent,
                     context,
                     metrics,
                     windows,
                 };
                 self.tasks.spawn(async move {
-                    let answers = ask(&pinned, &rollback, PolicyMode::Enforce, &facts).await;
-                    let judgement = combine(&answers);
-                    let strategy = match strategy.filter(|_| judgement.asks_strategy()) {
-                        Some(call) => Some(next(&pinned, &call, judgement.fit(), &facts).await),
-                        None => None,
-                    };
-                    let judged = Event::Judged {
+                    let judged = judge(&pinned, ticket, &rollback, strategy, &facts).await;
+                    let agent = facts.agent.clone();
+                    let _ = done.send(Done::Heard(Heard::Judged {
                         agent: agent.clone(),
-                        ticket,
-                        rollback: answers,
-                        strategy,
-                    };
-                    let _ = done.send(Done::Event(judged));
-                    let monitoring = ask(&pinned, &rollback, PolicyMode::Monitor, &facts).await;
-                    if !monitoring.is_empty() {
-                        let _ = done.send(Done::Event(Event::Monitored {
+                        reload,
+                        judged: Box::new(judged),
+                    }));
+                    let said = ask(&pinned, &rollback, PolicyMode::Monitor, &facts).await;
+                    if !said.is_empty() {
+                        let _ = done.send(Done::Heard(Heard::Monitored {
                             agent,
+                            reload,
                             ticket,
-                            rollback: monitoring,
+                            said,
                         }));
                     }
                 });
@@ -113,92 +145,134 @@ impl Controller {
         }
     }
 
-    fn pinned(
-        &self,
-        agent: &caxton_rollout::AgentName,
-        reload: caxton_rollout::HotReloadId,
-    ) -> Pinned {
+    /// Takes answers to the core, and to the records before anything that the core makes of them is carried out.
+    pub(super) fn on_heard(&mut self, heard: Heard) {
+        let now = self.clock.now();
+        match heard {
+            Heard::Planned {
+                agent,
+                ticket,
+                reload,
+                context,
+                configured,
+                said,
+            } => {
+                let plan = said.answer.clone();
+                self.warn(&agent, reload, &said);
+                self.recorder
+                    .planned(now, reload, &context, *configured, *said);
+                self.step(Event::Planned {
+                    agent,
+                    ticket,
+                    plan,
+                });
+            }
+            Heard::Judged {
+                agent,
+                reload,
+                judged,
+            } => {
+                let ticket = judged.ticket;
+                for said in &judged.rollback {
+                    self.warn(&agent, reload, said);
+                }
+                if let Some(said) = &judged.strategy {
+                    self.warn(&agent, reload, said);
+                }
+                let commands = self.tell_core(Event::Judged {
+                    agent,
+                    ticket,
+                    rollback: answers(&judged.rollback),
+                    strategy: judged.strategy.as_ref().map(|said| said.answer.clone()),
+                });
+                let decided = commands.iter().find_map(|command| match command {
+                    Command::Decided(decision) if decision.ticket == ticket => {
+                        Some(decision.outcome.clone())
+                    }
+                    _ => None,
+                });
+                self.recorder.judged(now, reload, *judged, decided);
+                self.execute_all(commands);
+            }
+            Heard::Monitored {
+                agent,
+                reload,
+                ticket,
+                said,
+            } => {
+                let rollback = answers(&said);
+                for said in &said {
+                    self.warn(&agent, reload, said);
+                }
+                self.recorder.monitored(now, reload, ticket, said);
+                self.step(Event::Monitored {
+                    agent,
+                    ticket,
+                    rollback,
+                });
+            }
+        }
+    }
+
+    /// An answer that nobody waits for any more changes nothing of what a reload holds.
+    pub(super) fn on_pinned(
+        &mut self,
+        agent: AgentName,
+        ticket: Ticket,
+        reload: HotReloadId,
+        result: Result<Pinned, Fault>,
+    ) {
+        if !self.fleet.awaits_pins(&agent, ticket) {
+            return;
+        }
+        let result = result.map(|pinned| {
+            self.record_pinned(reload, &pinned);
+            if let Some(entry) = self.agents.get_mut(&agent) {
+                entry.hold(reload, pinned);
+            }
+        });
+        self.step(Event::Pinned {
+            agent,
+            ticket,
+            result,
+        });
+    }
+
+    /// Warns of what had to be corrected, of each such thing once in a reload.
+    fn warn<T>(&mut self, agent: &AgentName, reload: HotReloadId, said: &Said<T>) {
+        let Some(entry) = self.agents.get_mut(agent) else {
+            return;
+        };
+        let policy = said.policy.as_str();
+        let dropped = (said.log.dropped > 0).then_some("too many log lines in one call");
+        for note in said.notes.iter().map(String::as_str).chain(dropped) {
+            if entry.is_new(reload, policy, note) {
+                tracing::warn!(%agent, policy, "{note}");
+            }
+        }
+    }
+
+    /// From here on the reload is recorded.
+    fn record_pinned(&mut self, reload: HotReloadId, pinned: &Pinned) {
+        let now = self.clock.now();
+        self.recorder.pinned(now, reload, |mode| {
+            let asked = |(name, pinned): (&String, &PinnedPolicy)| Asked {
+                policy: name.clone(),
+                kind: pinned.policy.kind(),
+                mode: mode(name),
+                digest: pinned.policy.digest(),
+                // It was checked to be an object when it was pinned.
+                settings: serde_json::from_str(&pinned.settings).unwrap_or(Value::Null),
+            };
+            pinned.iter().map(asked).collect()
+        });
+    }
+
+    fn pinned(&self, agent: &AgentName, reload: HotReloadId) -> Pinned {
         self.agents
             .get(agent)
             .and_then(|entry| entry.pinned.get(&reload))
             .cloned()
             .unwrap_or_default()
-    }
-}
-
-async fn ask(
-    pinned: &Pinned,
-    calls: &[PolicyCall],
-    mode: PolicyMode,
-    facts: &Facts,
-) -> Vec<(String, Result<RollbackAnswer, Fault>)> {
-    let mut answers = Vec::new();
-    for call in calls.iter().filter(|call| call.mode == mode) {
-        let answer = match pinned.get(&call.name) {
-            Some(policy) => told(
-                policy,
-                policy
-                    .evaluate(
-                        &call.settings,
-                        &facts.context,
-                        &facts.metrics,
-                        &facts.windows,
-                        &call.state,
-                    )
-                    .await,
-            ),
-            None => Err(not_pinned(&call.name)),
-        };
-        answers.push((call.name.clone(), answer));
-    }
-    answers
-}
-
-async fn next(
-    pinned: &Pinned,
-    call: &PolicyCall,
-    fit: bool,
-    facts: &Facts,
-) -> Result<StrategyAnswer, Fault> {
-    let policy = pinned
-        .get(&call.name)
-        .ok_or_else(|| not_pinned(&call.name))?;
-    let call = policy
-        .next(
-            &call.settings,
-            &facts.context,
-            fit,
-            &facts.metrics,
-            &facts.windows,
-            &call.state,
-        )
-        .await;
-    told(policy, call)
-}
-
-/// The answer of a call whose log lines and corrections were handed on.
-fn told<T>(policy: &Policy, call: Call<T>) -> Result<T, Fault> {
-    let name = policy.name();
-    for line in &call.log.lines {
-        tracing::debug!(policy = name, level = ?line.level, "{}", line.text);
-    }
-    if call.log.dropped > 0 {
-        tracing::warn!(
-            policy = name,
-            dropped = call.log.dropped,
-            "too many log lines in one call"
-        );
-    }
-    for note in &call.notes {
-        tracing::warn!(policy = name, "{note}");
-    }
-    call.answer
-}
-
-fn not_pinned(policy: &str) -> Fault {
-    Fault {
-        policy: policy.to_owned(),
-        kind: FaultKind::Missing,
-        message: "it was not there when the reload began".to_owned(),
     }
 }

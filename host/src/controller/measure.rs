@@ -64,7 +64,9 @@ fn measures(entry: &mut Agent, seconds: f64) -> Vec<Measure> {
     let live: &mut BTreeMap<VersionNumber, Live> = &mut entry.live;
     live.iter_mut()
         .map(|(number, live)| {
-            let arm = arm(live.version.take_window());
+            let counts = live.version.take_window();
+            let (callers, failing_callers) = (counts.callers_so_far, counts.failing_callers_so_far);
+            let arm = arm(counts);
             let (mismatches, skipped) = live.mirror.take();
             let copies = self::arm(live.version.take_mirrored());
             let mirrored = (listener == Some(*number)).then_some(Mirrored {
@@ -75,12 +77,10 @@ fn measures(entry: &mut Agent, seconds: f64) -> Vec<Measure> {
             live.copies.count(mirrored.as_ref());
             let seen = mirrored.as_ref().map_or(&arm, |mirrored| &mirrored.arm);
             live.rates = Rates::of(seen, seconds);
-            live.callers.0 = live.callers.0.max(arm.callers);
-            live.callers.1 = live.callers.1.max(arm.failing_callers);
             Measure {
                 number: *number,
-                callers: live.callers.0,
-                failing_callers: live.callers.1,
+                callers,
+                failing_callers,
                 mirrored,
                 arm,
             }
@@ -116,12 +116,13 @@ impl Rates {
     }
 }
 
-/// The bound, in milliseconds, of the bucket that the given per cent of calls did not go beyond.
+/// The bound, in milliseconds, of the bucket that the given per cent of calls did not go beyond. None where there were no calls,
+/// and where that bucket is the last one, which has no bound.
 fn quantile(arm: &Arm, per_cent: u64) -> Option<f64> {
     let all = arm.latency.last()?.count;
     let wanted = (all.saturating_mul(per_cent)).div_ceil(100);
     let bucket = arm.latency.iter().find(|bucket| bucket.count >= wanted)?;
-    (all > 0).then(|| bucket.up_to_us as f64 / 1_000.0)
+    (all > 0 && bucket.up_to_us < u64::MAX).then(|| bucket.up_to_us as f64 / 1_000.0)
 }
 
 fn arm(counts: ArmCounts) -> Arm {
@@ -164,5 +165,27 @@ fn custom(metric: caxton_runtime::CustomMetric) -> CustomMetric {
     CustomMetric {
         name: metric.name,
         value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quantile_beyond_the_last_bound_is_none() {
+        let bucket = |up_to_us, count| Bucket { up_to_us, count };
+        let arm = Arm {
+            latency: vec![bucket(1_000, 50), bucket(5_000, 98), bucket(u64::MAX, 100)],
+            ..Arm::default()
+        };
+        assert_eq!(quantile(&arm, 50), Some(1.0));
+        assert_eq!(quantile(&arm, 98), Some(5.0));
+        assert_eq!(quantile(&arm, 99), None);
+        let none = Arm {
+            latency: vec![bucket(1_000, 0), bucket(u64::MAX, 0)],
+            ..Arm::default()
+        };
+        assert_eq!(quantile(&none, 50), None);
     }
 }

@@ -5,11 +5,14 @@
 //! gateway reads the routing table that is stored here, whole, in one store.
 
 mod agent;
+mod asking;
 mod execute;
 mod handover;
 mod intake;
 mod judging;
+mod look;
 mod measure;
+mod policy_news;
 mod rest;
 mod show;
 
@@ -34,13 +37,15 @@ use self::agent::{Agent, Pinned, Refused};
 use self::execute::Prepared;
 use self::handover::Moved;
 use self::intake::Inspected;
+use self::judging::Heard;
 use crate::clock::Clock;
 use crate::config::RouteConfig;
 use crate::events::EventLog;
 use crate::folders::Folders;
 use crate::handle::{ControllerHandle, Ordered};
-use crate::policies::Policies;
+use crate::policies::{Policies, PolicyNews};
 use crate::published::{AgentStatus, Published};
+use crate::records::Recorder;
 use crate::routes::RoutingTable;
 use crate::snapshots::Snapshots;
 
@@ -53,6 +58,7 @@ const IDLE: Duration = Duration::from_secs(3600);
 /// What a task came back with.
 enum Done {
     Event(Event),
+    Heard(Heard),
     Inspected(Inspected),
     Prepared(Prepared),
     Moved(Moved),
@@ -79,12 +85,16 @@ pub struct Parts {
     pub runtime: Arc<Runtime>,
     /// Finds policies.
     pub policies: Arc<Policies>,
+    /// What happens in the policies directory.
+    pub policy_news: mpsc::Receiver<PolicyNews>,
     /// What the directory says.
     pub watcher: Watcher,
     /// Where the gateway reads its routes.
     pub routes: Arc<ArcSwap<RoutingTable>>,
     /// Where decisions are told.
     pub events: Arc<EventLog>,
+    /// Where they are kept, with what they rest on.
+    pub recorder: Recorder,
     /// The tables under every agent's own.
     pub defaults: toml::Table,
     /// How often traffic is summed up.
@@ -105,9 +115,11 @@ pub struct Controller {
     snapshots: Snapshots,
     runtime: Arc<Runtime>,
     policies: Arc<Policies>,
+    policy_news: mpsc::Receiver<PolicyNews>,
     routes: Arc<ArcSwap<RoutingTable>>,
     published: Arc<ArcSwap<Published>>,
     events: Arc<EventLog>,
+    recorder: Recorder,
     untold: Vec<Untold>,
     defaults: Arc<toml::Table>,
     tick: Duration,
@@ -115,6 +127,10 @@ pub struct Controller {
     agents: BTreeMap<AgentName, Agent>,
     /// Files that were looked into, of all agents: an agent that is forgotten and comes back begins no count anew.
     inspections: u64,
+    /// How often a policy came or went.
+    policy_changes: u64,
+    /// Agents that were refused for what they say about a policy that has changed since.
+    look_again: BTreeSet<AgentName>,
     /// As they were published last.
     shown: BTreeMap<AgentName, Arc<AgentStatus>>,
     /// Agents that must be published anew.
@@ -153,14 +169,18 @@ impl Controller {
             folders: Arc::new(parts.folders),
             runtime: parts.runtime,
             policies: parts.policies,
+            policy_news: parts.policy_news,
             routes: parts.routes,
             published,
             events: parts.events,
+            recorder: parts.recorder,
             untold: Vec::new(),
             defaults: Arc::new(parts.defaults),
             tick: parts.tick,
             agents: BTreeMap::new(),
             inspections: 0,
+            policy_changes: 0,
+            look_again: BTreeSet::new(),
             shown: BTreeMap::new(),
             changed: BTreeSet::new(),
             rewritten: BTreeSet::new(),
@@ -189,10 +209,9 @@ impl Controller {
                 () = stop.cancelled() => break,
                 Some(ordered) = self.orders.recv() => self.on_order(ordered),
                 Some(done) = self.finished.recv() => self.on_done(done),
-                change = self.watcher.next(), if self.takes_changes() => match change {
-                    Some(change) => self.on_change(change),
-                    None => self.on_deaf(),
-                },
+                look = look::next_look(&self.inspecting, &mut self.look_again, self.watcher.next(), self.deaf),
+                    if !self.deaf || !self.look_again.is_empty() => self.on_look(look),
+                Some(news) = self.policy_news.recv() => self.on_policy_news(news),
                 _ = ticks.tick() => self.measure(),
                 () = tokio::time::sleep_until(wakeup) => self.step(Event::Time),
                 Some(_) = self.resting.join_next() => continue,
@@ -207,14 +226,10 @@ impl Controller {
         }
         self.put_all_to_rest().await;
         self.tasks.shutdown().await;
+        self.recorder.stop().await;
         // Joins a thread: not on one that others' tasks wait for.
         let watcher = self.watcher;
         let _ = tokio::task::spawn_blocking(move || drop(watcher)).await;
-    }
-
-    /// Contents that were not looked into yet stay with the watcher, which holds few.
-    fn takes_changes(&self) -> bool {
-        !self.deaf && self.inspecting.available_permits() > 0
     }
 
     fn on_deaf(&mut self) {
@@ -247,6 +262,7 @@ impl Controller {
     fn on_done(&mut self, done: Done) {
         match done {
             Done::Event(event) => self.step(event),
+            Done::Heard(heard) => self.on_heard(heard),
             Done::Inspected(inspected) => self.on_inspected(inspected),
             Done::Prepared(prepared) => self.on_prepared(prepared),
             Done::Moved(moved) => self.on_moved(moved),
@@ -255,24 +271,22 @@ impl Controller {
                 ticket,
                 reload,
                 result,
-            } => {
-                let result = result.map(|pinned| {
-                    let entry = self.agents.get_mut(&agent);
-                    if let Some(place) = entry.and_then(|entry| entry.pinned.get_mut(&reload)) {
-                        *place = pinned;
-                    }
-                });
-                self.step(Event::Pinned {
-                    agent,
-                    ticket,
-                    result,
-                });
-            }
+            } => self.on_pinned(agent, ticket, reload, result),
         }
     }
 
-    /// The only way to the core for events.
     fn step(&mut self, event: Event) {
+        let commands = self.tell_core(event);
+        self.execute_all(commands);
+    }
+
+    /// The only way to the core for events.
+    fn tell_core(&mut self, event: Event) -> Vec<Command> {
+        let now = self.clock.now();
+        let measured = match &event {
+            Event::Measured { agent, .. } => Some(agent.clone()),
+            _ => None,
+        };
         match event.agent() {
             Some(agent) => self.changed.insert(agent.clone()),
             // Time is about everyone.
@@ -281,8 +295,12 @@ impl Controller {
                 true
             }
         };
-        let commands = self.fleet.step(self.clock.now(), event);
-        self.execute_all(commands);
+        let commands = self.fleet.step(now, event);
+        let measured = measured.and_then(|agent| self.fleet.measured(&agent));
+        if let Some((reload, window)) = measured {
+            self.recorder.measured(now, reload, window);
+        }
+        commands
     }
 
     fn execute_all(&mut self, commands: Vec<Command>) {

@@ -15,6 +15,7 @@ impl Controller {
     /// Shows what changed since the last time.
     pub(super) fn publish(&mut self) {
         for name in std::mem::take(&mut self.changed) {
+            self.note_policies(&name);
             match self.status(&name) {
                 Some(status) => {
                     self.shown.insert(name, Arc::new(status));
@@ -35,7 +36,11 @@ impl Controller {
         });
         let published = Published {
             agents: self.shown.clone(),
-            attention: lost.chain(refused).collect(),
+            attention: lost
+                .chain(self.recorder.attention())
+                .chain(refused)
+                .chain(self.policies.attention())
+                .collect(),
         };
         self.published.store(Arc::new(published));
     }

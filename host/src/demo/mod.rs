@@ -1,10 +1,14 @@
 //! `caxton demo`: a real host in this process, real traffic, a good new version and a bad one.
 //!
 //! Nothing in it is staged beyond the three versions of its agent: the host is the one that `caxton run` starts, files
-//! are dropped as anyone drops them, the clients know nothing of the host, and it is the policy `thresholds` that finds
+//! are dropped as anyone drops them, the clients know nothing of the host, and it is the host's default policy that finds
 //! the bad version out. It fails, with the reason, when the story does not go as told.
+//!
+//! With a policy of one's own nothing is promised: what that policy makes of the versions is what is told, and the demo ends
+//! within a minute also where the policy does not decide.
 
 mod clients;
+mod own;
 mod settings;
 mod story;
 mod timeline;
@@ -14,9 +18,10 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::artifacts;
-use crate::cli::{DemoArgs, DemoStrategy, Failure, Paint, Signals, print, start_logging};
+use crate::cli::{DemoArgs, Failure, Paint, Signals, print, start_logging};
 use crate::config::HostConfig;
 use crate::host::{Host, StartError};
+use own::OwnPolicy;
 use story::Story;
 
 /// The agent's name.
@@ -30,16 +35,29 @@ pub(crate) async fn run(args: &DemoArgs) -> Result<(), Failure> {
             "this system lets no one listen for signals: {error}"
         ))
     })?;
-    let stage = Stage::build(args.strategy).map_err(|error| {
+    let no_folder = |error: std::io::Error| {
         Failure::No(format!(
             "no temporary directory can be set up: {error}\nset TMPDIR to one that can be written"
         ))
-    })?;
+    };
+    let stage = Stage::build().map_err(no_folder)?;
+    let own = match &args.policy {
+        Some(policy) => Some(OwnPolicy::find(policy, &stage.data()).await?),
+        None => None,
+    };
+    let own_name = own.as_ref().map(|own| own.name.as_str());
+    stage
+        .configure(&settings::written(args.strategy, own_name))
+        .and_then(|()| {
+            own.as_ref()
+                .map_or(Ok(()), |own| own.put_into(&stage.policies()))
+        })
+        .map_err(no_folder)?;
     let host = Host::start(stage.host_config())
         .await
         .map_err(not_started)?;
     let told = tokio::select! {
-        told = Story::new(&host, &stage, args.strategy, Paint::stdout()).tell() => told,
+        told = Story::new(&host, &stage, args.strategy, own_name, Paint::stdout()).tell() => told,
         () = signals.asked(1) => Err(Failure::No("the demo was interrupted".to_owned())),
     };
     let told = match told {
@@ -84,8 +102,8 @@ struct Stage {
 }
 
 impl Stage {
-    /// The three versions, and the agent's configuration, which waits for its component.
-    fn build(strategy: DemoStrategy) -> std::io::Result<Self> {
+    /// The three versions.
+    fn build() -> std::io::Result<Self> {
         let stage = Self {
             folder: tempfile::Builder::new().prefix("caxton-demo-").tempdir()?,
         };
@@ -97,9 +115,20 @@ impl Stage {
         {
             std::fs::write(stage.version(number + 1), component)?;
         }
-        let settings = settings::written(strategy);
-        std::fs::write(stage.agents().join(format!("{AGENT}.toml")), settings)?;
         Ok(stage)
+    }
+
+    /// Writes the agent's configuration, which waits for its component.
+    fn configure(&self, settings: &str) -> std::io::Result<()> {
+        std::fs::write(self.agents().join(format!("{AGENT}.toml")), settings)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn policies(&self) -> PathBuf {
+        self.folder.path().join("policies")
     }
 
     fn agents(&self) -> PathBuf {
@@ -125,8 +154,8 @@ impl Stage {
         let free_port = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
         HostConfig {
             agents: self.agents(),
-            data_dir: self.folder.path().join("data"),
-            policies: self.folder.path().join("policies"),
+            data_dir: self.data(),
+            policies: self.policies(),
             listen: free_port,
             admin: free_port,
             ..HostConfig::default()

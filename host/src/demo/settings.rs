@@ -5,8 +5,8 @@ use crate::cli::DemoStrategy;
 /// How long a new version is watched with all traffic: long enough to be judged several times.
 const BAKE: &str = "6s";
 
-/// The text of NAME.toml.
-pub(super) fn written(strategy: DemoStrategy) -> String {
+/// The text of NAME.toml. `policy` judges alone; without one the host's default does.
+pub(super) fn written(strategy: DemoStrategy, policy: Option<&str>) -> String {
     let name = match strategy {
         DemoStrategy::Graceful => "graceful",
         DemoStrategy::Immediate => "immediate",
@@ -18,7 +18,11 @@ pub(super) fn written(strategy: DemoStrategy) -> String {
         DemoStrategy::Parallel => MIRROR,
         DemoStrategy::TrafficSplitting => STAGES,
     };
-    format!("[reload]\nstrategy = \"{name}\"\nbake = \"{BAKE}\"\n{more}")
+    let judge = policy.map(|policy| {
+        format!("\n[rollback]\npolicies = [{{ name = \"{policy}\", mode = \"enforce\" }}]\n")
+    });
+    let judge = judge.unwrap_or_default();
+    format!("[reload]\nstrategy = \"{name}\"\nbake = \"{BAKE}\"\n{more}{judge}")
 }
 
 /// Some hundred copies come in that time.
@@ -39,7 +43,7 @@ mod tests {
     #[test]
     fn each_strategy_is_written_as_its_argument_says() {
         for strategy in DemoStrategy::value_variants() {
-            let text = written(*strategy);
+            let text = written(*strategy, Some("latency-guard"));
             let settings: toml::Table = text.parse().unwrap();
             let argument = strategy.to_possible_value().unwrap();
             assert_eq!(
@@ -47,6 +51,9 @@ mod tests {
                 Some(argument.get_name()),
                 "{text}"
             );
+            let policies = settings["rollback"]["policies"].as_array().unwrap();
+            assert_eq!(policies.len(), 1);
+            assert_eq!(policies[0]["name"].as_str(), Some("latency-guard"));
         }
     }
 }

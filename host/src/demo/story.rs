@@ -1,5 +1,7 @@
 //! What happens in the demo, and what must come of it.
 
+mod conclusion;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +14,13 @@ use super::{AGENT, Stage};
 use crate::cli::{DemoStrategy, Failure, Paint, Tone, print, sentence};
 use crate::events::{Event, Follower};
 use crate::host::Host;
+use conclusion::Ending;
 
 /// For each step. A machine that is busy with other things may be slow; one that takes longer is stuck.
 const STEP_DEADLINE: Duration = Duration::from_secs(60);
+
+/// For a version before a policy of one's own, which may take for ever to decide: two of these and the rest are a minute.
+const OWN_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Traffic before the second version, so that there is something to compare it with.
 const BEFORE: u64 = 500;
@@ -24,6 +30,8 @@ pub(super) struct Story<'a> {
     host: &'a Host,
     stage: &'a Stage,
     strategy: DemoStrategy,
+    /// A policy of one's own, which may decide as it likes.
+    own: Option<&'a str>,
     events: Follower,
     timeline: Timeline,
     paint: Paint,
@@ -34,6 +42,7 @@ impl<'a> Story<'a> {
         host: &'a Host,
         stage: &'a Stage,
         strategy: DemoStrategy,
+        own: Option<&'a str>,
         paint: Paint,
     ) -> Self {
         let events = host.events().follow(0);
@@ -41,6 +50,7 @@ impl<'a> Story<'a> {
             host,
             stage,
             strategy,
+            own,
             events,
             timeline: Timeline::begin(paint),
             paint,
@@ -63,10 +73,10 @@ impl<'a> Story<'a> {
             ),
         )?;
         self.traffic(&clients).await?;
-        self.good_version(&clients).await?;
-        let reason = self.bad_version(&clients).await?;
+        let good = self.good_version(&clients).await?;
+        let bad = self.bad_version(&clients).await?;
         let counted = clients.stop().await;
-        self.conclude(&counted, &reason)
+        self.conclude(&counted, &good, &bad)
     }
 
     fn introduce(&self) -> Result<(), Failure> {
@@ -81,7 +91,14 @@ impl<'a> Story<'a> {
         self.timeline
             .line("watches", Tone::Plain, &format!("{}", agents.display()))?;
         self.timeline
-            .line("strategy", Tone::Plain, strategy_words(self.strategy))
+            .line("strategy", Tone::Plain, strategy_words(self.strategy))?;
+        match self.own {
+            Some(own) => {
+                let text = format!("{own}, and nobody else");
+                self.timeline.line("judged by", Tone::Plain, &text)
+            }
+            None => Ok(()),
+        }
     }
 
     async fn first_version(&mut self) -> Result<(), Failure> {
@@ -110,37 +127,64 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    async fn good_version(&mut self, clients: &Clients) -> Result<(), Failure> {
+    async fn good_version(&mut self, clients: &Clients) -> Result<Ending, Failure> {
         self.timeline
             .chapter("2  A good second version takes its place, while the clients go on")?;
         let before = clients.so_far();
         self.drop_in(2)?;
-        self.until(
-            "completed",
-            "version 2 to become permanent",
-            &["failed", "refused", "rolled-back", "cancelled", "diverged"],
-        )
-        .await?;
-        self.tell_traffic(&before, &clients.so_far())
+        let ending = self
+            .judged(
+                "completed",
+                "version 2 to become permanent",
+                &["failed", "refused", "rolled-back", "cancelled", "diverged"],
+            )
+            .await?;
+        self.tell_traffic(&before, &clients.so_far())?;
+        Ok(ending)
     }
 
-    /// Why it was taken back.
-    async fn bad_version(&mut self, clients: &Clients) -> Result<String, Failure> {
+    async fn bad_version(&mut self, clients: &Clients) -> Result<Ending, Failure> {
         self.timeline.chapter(
             "3  A bad third version: it fails 3 calls in 10, and nobody has told the host",
         )?;
         let before = clients.so_far();
         self.drop_in(3)?;
-        let taken_back = self
-            .until(
+        let ending = self
+            .judged(
                 "rolled-back",
                 "version 3 to be taken back",
                 &["failed", "refused", "completed", "cancelled", "diverged"],
             )
             .await?;
         self.tell_traffic(&before, &clients.so_far())?;
-        let reason = taken_back.fields.get("reason").and_then(Value::as_str);
-        Ok(reason.unwrap_or("no reason was given").to_owned())
+        Ok(ending)
+    }
+
+    /// How a version ends. Where a policy of one's own judges, it is free to end it otherwise than is `promised`, or not at all.
+    async fn judged(
+        &mut self,
+        promised: &str,
+        what: &str,
+        bad: &[&str],
+    ) -> Result<Ending, Failure> {
+        let Some(own) = self.own else {
+            let event = self.until(promised, what, bad).await?;
+            return Ok(Ending::of(&event));
+        };
+        let verdicts = ["completed", "rolled-back"];
+        let bad: Vec<&str> = bad
+            .iter()
+            .copied()
+            .filter(|bad| !verdicts.contains(bad))
+            .collect();
+        let deadline = Instant::now() + OWN_DEADLINE;
+        if let Some(event) = self.one_of(&verdicts, what, &bad, deadline).await? {
+            return Ok(Ending::of(&event));
+        }
+        let seconds = OWN_DEADLINE.as_secs();
+        let text = format!("{own} has not decided in {seconds} s, and the demo goes on without it");
+        self.timeline.entry(Actor::Host, Tone::Busy, &text)?;
+        Ok(Ending::Undecided)
     }
 
     fn drop_in(&self, number: usize) -> Result<(), Failure> {
@@ -154,13 +198,25 @@ impl<'a> Story<'a> {
     /// Tells what happens until an event of the kind `good`; one of the kinds, or a status, in `bad` ends the story.
     async fn until(&mut self, good: &str, what: &str, bad: &[&str]) -> Result<Arc<Event>, Failure> {
         let deadline = Instant::now() + STEP_DEADLINE;
+        let reached = self.one_of(&[good], what, bad, deadline).await?;
+        reached.ok_or_else(|| {
+            let seconds = STEP_DEADLINE.as_secs();
+            Failure::No(format!("the demo waited {seconds} s in vain for {what}"))
+        })
+    }
+
+    /// The same for several kinds, and none of them when the time is up.
+    async fn one_of(
+        &mut self,
+        good: &[&str],
+        what: &str,
+        bad: &[&str],
+        deadline: Instant,
+    ) -> Result<Option<Arc<Event>>, Failure> {
         let mut reload = None;
         loop {
             let Ok(events) = timeout_at(deadline, self.events.next()).await else {
-                let seconds = STEP_DEADLINE.as_secs();
-                return Err(Failure::No(format!(
-                    "the demo waited {seconds} s in vain for {what}"
-                )));
+                return Ok(None);
             };
             let mut reached = None;
             for event in events {
@@ -182,12 +238,12 @@ impl<'a> Story<'a> {
                         "the demo waited for {what}, and this happened instead: {text}"
                     )));
                 }
-                if is_ours && event.kind == good {
+                if is_ours && good.contains(&event.kind.as_str()) {
                     reached = Some(event);
                 }
             }
-            if let Some(event) = reached {
-                return Ok(event);
+            if reached.is_some() {
+                return Ok(reached);
             }
         }
     }
@@ -232,10 +288,14 @@ impl<'a> Story<'a> {
                 Actor::Host
             }
             "completed" => {
-                text = format!(
-                    "version {} is permanent: the policy found enough for it",
-                    number("number").unwrap_or_default()
-                );
+                let proven =
+                    event.fields.get("evidence").and_then(Value::as_str) == Some("sufficient");
+                let why = match proven {
+                    true => "the policy found enough for it",
+                    false => "its time is over and the policy did not take it back",
+                };
+                let number = number("number").unwrap_or_default();
+                text = format!("version {number} is permanent: {why}");
                 Actor::Host
             }
             "rolled-back" => {
@@ -288,54 +348,6 @@ impl<'a> Story<'a> {
             if lost == 0 { Tone::Good } else { Tone::Bad },
             &text,
         )
-    }
-
-    fn conclude(&self, counted: &Counted, reason: &str) -> Result<(), Failure> {
-        self.timeline.chapter("What came of it")?;
-        let [one, two, three] = counted.answered;
-        let failed: u64 = counted.failed.iter().sum();
-        self.timeline.line(
-            "rolled back",
-            Tone::Plain,
-            &format!("version 3, because {reason}"),
-        )?;
-        self.timeline.line(
-            "answers",
-            Tone::Plain,
-            &format!(
-                "version 1: {one}, version 2: {two}, version 3: {three} ({failed} of them failures)"
-            ),
-        )?;
-        let tone = if counted.lost == 0 {
-            Tone::Good
-        } else {
-            Tone::Bad
-        };
-        let requests = format!(
-            "{} sent over {} connections, {} answered, {} lost",
-            counted.sent,
-            counted.connections,
-            counted.all_answered(),
-            counted.lost
-        );
-        self.timeline.line("requests", tone, &requests)?;
-        let unanswered = counted.sent.saturating_sub(counted.all_answered());
-        if unanswered != counted.lost {
-            return Err(Failure::No(format!(
-                "{unanswered} requests have no answer, and {} count as lost",
-                counted.lost
-            )));
-        }
-        match (cuts_calls(self.strategy), counted.lost) {
-            (false, 1..) => Err(Failure::No(format!(
-                "{} requests were lost, and this strategy promises that none is: please report this",
-                counted.lost
-            ))),
-            (true, 0) => Err(Failure::No(
-                "nothing was lost, because no call was in flight at the swaps: run it again on a busier machine".to_owned(),
-            )),
-            _ => Ok(()),
-        }
     }
 }
 

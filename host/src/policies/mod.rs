@@ -1,0 +1,304 @@
+//! Where policies come from: those in the binary, and files in the policies directory, which is watched.
+//!
+//! A policy is looked up when a reload begins and is then held for its length, with the settings that it had then; a file
+//! that is replaced meanwhile counts from the next reload. A file that is refused changes nothing: the one before it stays.
+//! Which policies an agent asks, and what becomes of the answers, is not known here.
+
+mod again;
+mod embedded;
+mod kept;
+mod looking;
+mod settings;
+mod shelf;
+#[cfg(test)]
+mod tests;
+mod validate;
+mod view;
+mod watching;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use caxton_rollout::{AgentName, Attention, Digest, Fault, FaultKind};
+use caxton_runtime::policy::{Policy, PolicyKind, PolicyRuntime};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::nearest::nearest;
+
+use self::embedded::Embedded;
+use self::kept::Kept;
+use self::shelf::Shelf;
+
+pub use self::embedded::embedded;
+pub use self::settings::{Settings, as_json, laid_over};
+pub use self::validate::{Refused, validate};
+pub use self::view::{Origin, PolicyState, PolicyView};
+pub use self::watching::{PolicyNews, Watching};
+pub use caxton_runtime::policy::Stage;
+
+/// How long a reload waits for a file that is there and not looked into yet, before it says so and asks again.
+const ARRIVAL: Duration = Duration::from_secs(20);
+
+/// A policy as one reload holds it, for its whole length.
+#[derive(Clone)]
+pub struct PinnedPolicy {
+    /// The component.
+    pub policy: Policy,
+    /// A JSON object: the agent's settings over those of the policy's own file.
+    pub settings: String,
+}
+
+/// Why a policy cannot be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unusable {
+    /// There is none of that name now; one may come.
+    Absent(Fault),
+    /// It is there, and time ran out before it had said whether it takes the settings. It may have more the next time:
+    /// nothing is known to be wrong with the configuration.
+    OutOfTime(Fault),
+    /// What the configuration says cannot be: it is of the other kind, or does not take the settings.
+    Misconfigured(Fault),
+}
+
+impl Unusable {
+    /// The same as a fault of the policy.
+    #[must_use]
+    pub fn fault(self) -> Fault {
+        match self {
+            Self::Absent(fault) | Self::OutOfTime(fault) | Self::Misconfigured(fault) => fault,
+        }
+    }
+}
+
+/// All policies that there are. What is slow runs beside those who ask.
+pub struct Policies {
+    runtime: PolicyRuntime,
+    folder: PathBuf,
+    kept: Kept,
+    embedded: Vec<Embedded>,
+    shelf: Mutex<Shelf>,
+    /// Told when a file was taken or refused.
+    changed: watch::Sender<()>,
+}
+
+impl Policies {
+    /// Policies from the binary and from `folder`, which need not exist; components are kept in the `data` directory.
+    #[must_use]
+    pub fn new(runtime: PolicyRuntime, folder: PathBuf, data: &Path) -> Self {
+        Self {
+            runtime,
+            folder,
+            kept: Kept::within(data),
+            embedded: Embedded::all(),
+            shelf: Mutex::default(),
+            changed: watch::Sender::new(()),
+        }
+    }
+
+    /// The policy as it is now, checked to be of this kind and to take these settings, a JSON object, over its own.
+    ///
+    /// # Errors
+    /// There is none of that name, it is no policy of that kind, it does not take the settings, or has no time to say so.
+    pub async fn find(
+        &self,
+        name: &str,
+        kind: PolicyKind,
+        settings: &str,
+    ) -> Result<PinnedPolicy, Unusable> {
+        let (policy, below) = self.present(name).await.map_err(Unusable::Absent)?;
+        let wrong =
+            |fault_kind, message| Err(Unusable::Misconfigured(fault(name, fault_kind, message)));
+        if policy.kind() != kind {
+            let message = format!(
+                "it is a {} and stands where a {kind} belongs",
+                policy.kind()
+            );
+            return wrong(FaultKind::Missing, message);
+        }
+        let own = match serde_json::from_str(settings) {
+            Ok(Value::Object(own)) => own,
+            _ => return wrong(FaultKind::Settings, "its settings are no object".to_owned()),
+        };
+        let settings = Value::Object(laid_over(below, own)).to_string();
+        match policy.check_settings(&settings).await {
+            Ok(()) => Ok(PinnedPolicy { policy, settings }),
+            Err(refused) if refused.is_out_of_time() => {
+                Err(Unusable::OutOfTime(refused.to_fault()))
+            }
+            Err(refused) => Err(Unusable::Misconfigured(refused.to_fault())),
+        }
+    }
+
+    /// The same for a reload that begins: a file that has just come is waited for, and the component is kept for as long as
+    /// anybody may ask for it.
+    ///
+    /// # Errors
+    /// As for [`Policies::find`].
+    pub async fn pin(
+        &self,
+        name: &str,
+        kind: PolicyKind,
+        settings: &str,
+    ) -> Result<PinnedPolicy, Fault> {
+        // Whether it came or not is seen right after.
+        let _ = tokio::time::timeout(ARRIVAL, self.arrival(name)).await;
+        let pinned = self.find(name, kind, settings).await;
+        let pinned = pinned.map_err(Unusable::fault)?;
+        if let Some(embedded) = self.embedded.iter().find(|policy| policy.name == name) {
+            let bytes = Bytes::from_static(embedded.bytes);
+            if let Err(error) = self.keep(embedded.digest(), bytes).await {
+                tracing::warn!(policy = name, "the component is not kept: {error}");
+            }
+        }
+        Ok(pinned)
+    }
+
+    /// Waits while there is a file of this name that was not looked into.
+    async fn arrival(&self, name: &str) {
+        let mut changed = self.changed.subscribe();
+        while self.lock().is_unknown(name) && self.is_there(name).await {
+            if changed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn is_there(&self, name: &str) -> bool {
+        let path = self.folder.join(format!("{name}.wasm"));
+        let is_own = self.embedded.iter().all(|policy| policy.name != name);
+        is_own && caxton_watch::is_name(name) && tokio::fs::try_exists(path).await.unwrap_or(false)
+    }
+
+    async fn present(&self, name: &str) -> Result<(Policy, Settings), Fault> {
+        if let Some(embedded) = self.embedded.iter().find(|policy| policy.name == name) {
+            let policy = embedded.load(&self.runtime).await;
+            return policy
+                .map(|policy| (policy, Settings::new()))
+                .map_err(|refusal| fault(name, FaultKind::Missing, refusal.to_string()));
+        }
+        let found = self.lock().present(name);
+        found.ok_or_else(|| self.absent(name))
+    }
+
+    /// Why there is no policy of this name, and what would help.
+    fn absent(&self, name: &str) -> Fault {
+        let folder = self.folder.display();
+        let shelf = self.lock();
+        let message = if let Some(refusal) = shelf.refusal(name) {
+            format!("its file is refused: {refusal}")
+        } else if shelf.is_compiling(name) {
+            format!("{folder}/{name}.wasm is being looked into")
+        } else {
+            let known: Vec<&str> = self
+                .embedded
+                .iter()
+                .map(|policy| policy.name)
+                .chain(shelf.names())
+                .collect();
+            let near = nearest(name, known.iter().copied())
+                .map(|near| format!("; did you mean `{near}`?"))
+                .unwrap_or_default();
+            format!(
+                "there is no policy of this name{near}; put {folder}/{name}.wasm there, or use one of: {}",
+                known.join(", ")
+            )
+        };
+        fault(name, FaultKind::Missing, message)
+    }
+
+    /// The component with this digest: of a policy in the binary, of one that is present, or of one that a reload held.
+    pub async fn bytes(&self, digest: Digest) -> Option<Bytes> {
+        let embedded = self
+            .embedded
+            .iter()
+            .find(|policy| policy.digest() == digest);
+        if let Some(embedded) = embedded {
+            return Some(Bytes::from_static(embedded.bytes));
+        }
+        if let Some(bytes) = self.lock().held(digest) {
+            return Some(bytes);
+        }
+        let kept = self.kept.clone();
+        let read = tokio::task::spawn_blocking(move || kept.get(digest));
+        read.await.ok().flatten().map(Bytes::from)
+    }
+
+    /// Every policy, by name.
+    #[must_use]
+    pub fn list(&self) -> Vec<PolicyView> {
+        let shelf = self.lock();
+        let embedded = self.embedded.iter().map(|policy| {
+            let loaded = policy.loaded();
+            PolicyView {
+                name: policy.name.to_owned(),
+                kind: policy.kind(&self.runtime),
+                origin: Origin::Embedded,
+                digest: Some(policy.digest()),
+                size: u64::try_from(policy.bytes.len()).ok(),
+                version: loaded.map(|policy| policy.info().version.clone()),
+                about: loaded.map(|policy| policy.info().about.clone()),
+                state: PolicyState::Ready,
+                error: None,
+                stage: None,
+                since: None,
+                used_by: shelf.users(policy.name, Some(policy.digest())),
+            }
+        });
+        let mut views: Vec<PolicyView> = embedded.chain(shelf.views()).collect();
+        views.sort_by(|a, b| a.name.cmp(&b.name));
+        views
+    }
+
+    /// Notes whom an agent's configuration names, and what its reloads hold.
+    pub fn used(&self, agent: &AgentName, names: BTreeSet<String>, held: BTreeSet<Digest>) {
+        self.lock().used(agent, names, held);
+    }
+
+    /// What waits for a person.
+    #[must_use]
+    pub fn attention(&self) -> Vec<Attention> {
+        self.lock().attention(&self.folder)
+    }
+
+    /// Compiles the policies in the binary, so that no reload waits for that.
+    pub async fn load_embedded(&self) {
+        for policy in &self.embedded {
+            if let Err(refusal) = policy.load(&self.runtime).await {
+                tracing::error!("{refusal}");
+            }
+        }
+    }
+
+    /// Puts a component into the data directory.
+    async fn keep(&self, digest: Digest, bytes: Bytes) -> std::io::Result<()> {
+        let (kept, in_use) = (self.kept.clone(), self.lock().digests());
+        let work = move || kept.put(digest, &bytes, &in_use);
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(std::io::Error::other)?
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Policies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Policies")
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
+    }
+}
+
+fn fault(policy: &str, kind: FaultKind, message: String) -> Fault {
+    Fault {
+        policy: policy.to_owned(),
+        kind,
+        message,
+    }
+}
