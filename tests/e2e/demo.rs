@@ -3,6 +3,8 @@
 use std::process::Output;
 use std::time::Duration;
 
+use caxton_test_artifacts::{POLICY_FAULTY, POLICY_THRESHOLDS};
+
 use crate::harness::{Turn, binary};
 
 /// The demo promises to end within a minute in a release build; this is for a machine that tests share.
@@ -17,7 +19,7 @@ async fn the_demo_loses_nothing() {
         text.contains("rolled back") || text.contains("rolled-back"),
         "{text}"
     );
-    assert!(text.contains("error rate"), "the evidence is shown: {text}");
+    assert!(text.contains("e-value"), "the evidence is shown: {text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -34,7 +36,7 @@ async fn a_the_demo_with_parallel_takes_the_bad_version_back_before_anyone_hears
     assert_eq!(lost(&text), 0, "{text}");
     assert!(text.contains("version 3 hears copies"), "{text}");
     assert!(
-        text.contains("version 3: 0 (0 of them failures)") && text.contains("error rate"),
+        text.contains("version 3: 0 (0 of them failures)") && text.contains("e-value"),
         "{text}"
     );
 }
@@ -49,9 +51,40 @@ async fn a_the_demo_with_traffic_splitting_loses_nothing() {
         "{text}"
     );
     assert!(
-        text.contains("rolled back version 3") && text.contains("error rate"),
+        text.contains("rolled back version 3") && text.contains("e-value"),
         "{text}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_the_demo_asks_a_policy_of_ones_own() {
+    let folder = tempfile::tempdir().unwrap();
+    // Without settings it always says proceed.
+    let lenient = folder.path().join("lenient.wasm");
+    std::fs::write(&lenient, POLICY_FAULTY).unwrap();
+    let output = demo(&["--policy", lenient.to_str().unwrap()]).await;
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(lost(&text), 0, "{text}");
+    for words in [
+        "judged by   lenient",
+        "lenient says proceed",
+        "lenient let the bad version through: it completed, and",
+    ] {
+        assert!(text.contains(words), "{words:?} is not in: {text}");
+    }
+
+    // A name that cannot be a policy's is no hindrance here, and its settings come with it.
+    let strict = folder.path().join("My Thresholds.wasm");
+    std::fs::write(&strict, POLICY_THRESHOLDS).unwrap();
+    std::fs::write(strict.with_extension("toml"), "minimum_sample = 30\n").unwrap();
+    let output = demo(&["--policy", strict.to_str().unwrap()]).await;
+    let text = String::from_utf8_lossy(&output.stdout);
+    for words in [
+        "your-policy says rollback",
+        "your-policy took the bad version back",
+    ] {
+        assert!(text.contains(words), "{words:?} is not in: {text}");
+    }
 }
 
 async fn demo(arguments: &[&str]) -> Output {

@@ -7,7 +7,8 @@ use crate::harness::{Ask, Caxton, Load, Setup, digest, variant, wait_for};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_fails_thirty_per_cent_of_its_calls_is_rolled_back_by_thresholds() {
-    let host = Caxton::start_with(Setup::defaults("[defaults.reload]\nbake = \"1h\"\n")).await;
+    let thresholds = "[defaults.reload]\nbake = \"1h\"\n[defaults.rollback]\npolicies = [{ name = \"thresholds\" }]\n";
+    let host = Caxton::start_with(Setup::defaults(thresholds)).await;
     host.deploy("shop", WEB, 1).await;
     let load = Load::start(host.gateway, 2, vec![Ask::get("/shop/")]);
     wait_for("traffic on the first version", async || {

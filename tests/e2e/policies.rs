@@ -3,13 +3,20 @@
 use caxton_test_artifacts::{POLICY_FAULTY, STRATEGY_FAULTY, WEB};
 use serde_json::{Value, json};
 
-use crate::harness::{Ask, Caxton, Setup, put, variant, wait_for};
+use crate::harness::{Caxton, Setup, put, variant, wait_for};
+use crate::policy_faults::ticks;
 
 /// What the rollback policy of these tests can get wrong when it is asked.
 const ROLLBACK_FAULTS: [&str; 5] = ["trap", "loop", "allocate", "error", "nan"];
 
 /// What the strategy policy can get wrong before the swap.
-const BEGIN_FAULTS: [&str; 3] = ["begin-trap", "begin-loop", "begin-error"];
+const BEGIN_FAULTS: [&str; 5] = [
+    "begin-trap",
+    "begin-loop",
+    "begin-allocate",
+    "begin-error",
+    "begin-nan",
+];
 
 /// What it can get wrong after the swap.
 const NEXT_FAULTS: [&str; 6] = ["trap", "loop", "allocate", "error", "split-over", "promote"];
@@ -68,7 +75,8 @@ async fn a_strategy_policy_that_cannot_plan_keeps_the_new_version_without_traffi
             "{}",
             faulty.json
         );
-        let status = host.admin.status(fault).await.unwrap();
+        let waits = |status: &Value| kinds(status).contains("waiting-for-policy");
+        let status = host.admin.until(fault, "attention", waits).await;
         assert_eq!(status["reload"]["status"], "starting", "{status}");
         assert_eq!(host.version_at(&format!("/{fault}/")).await, 1, "{fault}");
     }
@@ -140,36 +148,99 @@ async fn a_reload_waits_for_a_policy_that_is_missing_and_goes_on_when_it_is_ther
 async fn settings_that_a_policy_refuses_are_told_in_its_words() {
     let host = with_faulty_policies().await;
     host.deploy("web", &variant(WEB, 1), 1).await;
-    let refused = judged_by("faulty", "check-problem", "bake = \"100ms\"");
-    host.configure("web", &refused);
-    host.admin
-        .until("web", "the policy's words", |status| {
-            texts(status).contains("was asked to be wrong")
-        })
-        .await;
-    assert_eq!(host.version_at("/web/").await, 1);
+    for (fault, says) in [
+        ("check-problem", "/fault: was asked to be wrong"),
+        ("check-trap", "unreachable"),
+    ] {
+        host.configure("web", &judged_by("faulty", fault, "bake = \"100ms\""));
+        let told = |status: &Value| texts(status).contains(says);
+        host.admin.until("web", "the policy's words", told).await;
+        assert_eq!(host.version_at("/web/").await, 1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_policy_that_monitors_changes_nothing_whatever_it_does() {
-    let host = with_faulty_policies().await;
-    let monitors = "[reload]\nbake = \"300ms\"\n[rollback]\npolicies = [{ name = \"thresholds\" }, \
-                    { name = \"faulty\", mode = \"monitor\", settings = { fault = \"trap\" } }]\n";
-    host.configure("web", monitors);
-    host.deploy("web", &variant(WEB, 1), 1).await;
-    host.deploy("web", &variant(WEB, 2), 2).await;
-    for ask in vec![Ask::get("/web/"); 30] {
-        assert!(host.ask(ask).await.is_good());
+async fn a_policy_that_cannot_be_taken_decides_nothing_and_the_last_good_one_still_does() {
+    let host = Caxton::start_with(Setup::defaults("")).await;
+    let imports = wat::parse_str(
+        r#"(component
+            (import "wasi:http/outgoing-handler@0.2.0" (instance))
+            (instance $nothing)
+            (export "caxton:policy/about@0.1.0" (instance $nothing))
+            (export "caxton:policy/rollback@0.1.0" (instance $nothing)))"#,
+    )
+    .unwrap();
+    let cases = [
+        ("imports", "wasi:http/outgoing-handler@0.2.0", imports),
+        ("newer", "caxton:policy/about@0.2.0", of_contract_0_2()),
+    ];
+    let mut before = Vec::new();
+    for (name, _, bad) in &cases {
+        put(&host.policies(), &format!("{name}.wasm"), POLICY_FAULTY);
+        put(&host.policies(), &format!("{name}-only.wasm"), bad);
+        let loaded = host.events.first(name, |event| {
+            event.json["kind"] == "policy-loaded" && event.json["policy"] == *name
+        });
+        before.push(loaded.await.json["digest"].clone());
+        put(&host.policies(), &format!("{name}.wasm"), bad);
     }
+    for (name, ..) in &cases {
+        let file = format!("{name}.wasm");
+        host.events
+            .first(&file, |event| {
+                event.json["kind"] == "policy-refused" && event.json["file"] == *file
+            })
+            .await;
+        for agent in [(*name).to_owned(), format!("{name}-only")] {
+            host.configure(&agent, &judged_by(&agent, "proceed", "bake = \"100ms\""));
+            host.deploy(&agent, &variant(WEB, 1), 1).await;
+            host.drop_agent(&agent, &variant(WEB, 2));
+        }
+    }
+    for ((name, says, _), digest) in cases.into_iter().zip(before) {
+        host.admin
+            .until_result(name, "completed", |result| result["to"] == 2)
+            .await;
+        assert_eq!(ticks(&host, name).await[0]["rollback"][0]["digest"], digest);
+
+        let only = format!("{name}-only");
+        let told = |status: &Value| texts(status).contains(says);
+        let status = host.admin.until(&only, "the reason", told).await;
+        assert!(kinds(&status).contains("waiting-for-policy"), "{status}");
+        assert_eq!(status["reload"]["status"], "pending", "{status}");
+        assert_eq!(host.version_at(&format!("/{only}/")).await, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_demand_to_go_back_takes_away_nothing_where_there_is_nowhere_to_go() {
+    let host = with_faulty_policies().await;
+    host.configure("web", &judged_by("faulty", "rollback", "bake = \"300ms\""));
+    host.deploy("web", &variant(WEB, 1), 1).await;
     host.admin
-        .until_result("web", "completed", |result| {
-            result["to"] == 2 && result["status"] == "completed"
-        })
+        .until_result("web", "completed", |result| result["status"] == "completed")
         .await;
-    let fault = host.events.first("the monitor's fault", |event| {
-        event.is("web", "fault") && event.json["enforcing"] == false
-    });
-    fault.await;
+    for number in [2, 3] {
+        host.drop_agent("web", &variant(WEB, number));
+        host.admin
+            .until_result("web", "rolled back", |result| {
+                result["status"] == "rolled-back" && result["from"] == number
+            })
+            .await;
+        assert_eq!(host.version_at("/web/").await, 1);
+    }
+}
+
+/// A policy of a contract that this host does not know.
+fn of_contract_0_2() -> Vec<u8> {
+    let (old, new) = (b"@0.1.0", b"@0.2.0");
+    let mut bytes = POLICY_FAULTY.to_vec();
+    for at in 0..bytes.len() - old.len() {
+        if bytes[at..].starts_with(old) {
+            bytes[at..at + old.len()].copy_from_slice(new);
+        }
+    }
+    bytes
 }
 
 async fn with_faulty_policies() -> Caxton {

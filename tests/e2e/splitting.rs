@@ -115,7 +115,7 @@ async fn one_that_fails_in_its_share_is_taken_back_and_never_had_more() {
         .until_result("web", "rolled back", |r| r["status"] == "rolled-back")
         .await;
     let reason = result["rollback_reason"].as_str().unwrap();
-    assert!(reason.contains("error rate"), "{reason}");
+    assert!(reason.contains("requests failed"), "{reason}");
     assert_eq!((&result["from"], &result["to"]), (&json!(2), &json!(1)));
     let records = load.finish().await;
     let candidate = records.iter().filter(|r| r.version() == Some(2)).count();

@@ -161,8 +161,14 @@ async fn g_thresholds_that_mean_nothing_are_refused_in_the_configuration() {
     host.deploy("agent", &variant(WEB, 1), 1).await;
     let cases = [
         ("kind = \"error-rate\", threshold = nan", "number"),
-        ("kind = \"error-rate\", threshold = -1.0", "negative"),
-        ("kind = \"error-rate\", threshold = 101.0", "above 100"),
+        (
+            "kind = \"error-rate\", threshold = -1.0",
+            "less than the minimum of 0",
+        ),
+        (
+            "kind = \"error-rate\", threshold = 101.0",
+            "greater than the maximum of 100",
+        ),
     ];
     for (trigger, part) in cases {
         let policies = format!(

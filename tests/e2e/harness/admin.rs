@@ -53,6 +53,11 @@ impl Admin {
         }
     }
 
+    /// Decision records, as they come.
+    pub(crate) async fn records(&self, query: &str) -> Reply {
+        self.get(&format!("records?{query}")).await
+    }
+
     /// Gives an order and hands back what came of it.
     pub(crate) async fn order(&self, agent: &str, order: &str, body: Value) -> Reply {
         let ask = Ask::post(format!("/api/v1/agents/{agent}/{order}"), body.to_string());
