@@ -21,7 +21,6 @@ pub mod gate;
 pub mod gateway;
 pub mod handle;
 pub mod host;
-mod nearest;
 pub mod policies;
 pub mod project;
 pub mod published;

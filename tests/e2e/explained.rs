@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::process::{Output, Stdio};
 
-use caxton_test_artifacts::{FLAKY, WEB};
+use caxton_test_artifacts::WEB;
 use serde_json::Value;
 
-use crate::harness::{Ask, Caxton, Load, Setup, binary, wait_for};
+use crate::harness::{Caxton, Setup, binary};
+use crate::judged::goes_back_under_load;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reload_that_was_rolled_back_is_explained_and_asked_again() {
@@ -14,19 +15,7 @@ async fn a_reload_that_was_rolled_back_is_explained_and_asked_again() {
         "[defaults.reload]\nwarm_up = \"0s\"\nbake = \"1h\"\n[defaults.rollback]\npolicies = [{ name = \"thresholds\" }]\n",
     ))
     .await;
-    host.deploy("shop", WEB, 1).await;
-    let load = Load::start(host.gateway, 2, vec![Ask::get("/shop/")]);
-    wait_for("traffic on the first version", async || {
-        (load.ended() > 20).then_some(())
-    })
-    .await;
-    host.deploy("shop", FLAKY, 2).await;
-    let result = host
-        .admin
-        .until_result("shop", "rolled back", |result| {
-            result["status"] == "rolled-back"
-        })
-        .await;
+    let (load, result) = goes_back_under_load(&host).await;
     load.finish().await;
     let id = result["id"].as_str().unwrap();
 

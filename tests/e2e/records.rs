@@ -5,7 +5,8 @@ use caxton_rollout::{Action, FaultKind, Judgement, PolicyMode, Series, Window};
 use caxton_test_artifacts::{FLAKY, POLICY_FAULTY, WEB};
 use serde_json::Value;
 
-use crate::harness::{Ask, Caxton, Load, Setup, put, variant, wait_for};
+use crate::harness::{Caxton, Setup, put, variant, wait_for};
+use crate::judged::goes_back_under_load;
 
 /// The records that answer this query, each a record of the format.
 async fn records(host: &Caxton, query: &str) -> Vec<Record> {
@@ -50,19 +51,7 @@ async fn a_rollback_under_load_is_recorded_round_by_round() {
                     { name = \"faulty\", mode = \"monitor\", settings = { fault = \"hold\" } }]\n";
     let host = Caxton::start_with(Setup::defaults(defaults)).await;
     put(&host.policies(), "faulty.wasm", POLICY_FAULTY);
-    host.deploy("shop", WEB, 1).await;
-    let load = Load::start(host.gateway, 2, vec![Ask::get("/shop/")]);
-    wait_for("traffic on the first version", async || {
-        (load.ended() > 20).then_some(())
-    })
-    .await;
-    host.deploy("shop", FLAKY, 2).await;
-    let result = host
-        .admin
-        .until_result("shop", "rolled back", |result| {
-            result["status"] == "rolled-back"
-        })
-        .await;
+    let (load, result) = goes_back_under_load(&host).await;
     let query = format!("reload={}", result["id"].as_str().unwrap());
     // Those that monitor speak after the decision.
     let read = wait_for("a monitor's word", async || {

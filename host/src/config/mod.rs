@@ -16,7 +16,7 @@ pub use host::HostConfig;
 pub(crate) use units::unhex;
 pub use written::{Dir, Mode};
 
-use crate::nearest::nearest;
+use caxton_runtime::nearest;
 
 /// What is wrong with a configuration, where, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -39,19 +39,17 @@ pub(super) async fn look(
         };
         (file.clone(), Refused { reason, ..refused })
     };
-    let (table, own) = read_settings(&toml, config.as_ref()).map_err(wrong)?;
+    let own = read_settings(&toml, config.as_ref()).map_err(wrong)?;
     let digest = Digest::new(component.digest);
     let same = policies.lock().same(name, digest);
     let (policy, bytes) = match same {
         Some((policy, bytes)) => {
-            validate::try_settings(&policy, &table)
-                .await
-                .map_err(wrong)?;
+            validate::try_settings(&policy, &own).await.map_err(wrong)?;
             (policy, bytes)
         }
         None => {
             let bytes = Arc::clone(&component.bytes);
-            let loaded = validate(&policies.runtime, name, Arc::clone(&bytes), &table).await;
+            let loaded = validate(&policies.runtime, name, Arc::clone(&bytes), &own).await;
             let policy = loaded.map_err(wrong)?;
             let bytes = Bytes::from_owner(bytes);
             let held = match policies.keep(digest, bytes.clone()).await {
@@ -75,12 +73,11 @@ pub(super) async fn look(
     })
 }
 
-fn read_settings(file: &str, config: Option<&Content>) -> Result<(toml::Table, Settings), Refused> {
+fn read_settings(file: &str, config: Option<&Content>) -> Result<Settings, Refused> {
     let wrong = |error: String| Refused::at(Stage::Settings, error);
     let text = config.map_or(Ok(""), |content| std::str::from_utf8(&content.bytes));
     let text = text.map_err(|error| wrong(format!("{file}: not UTF-8 text: {error}")))?;
     let table: toml::Table = toml::from_str(text)
         .map_err(|error| wrong(ConfigError::parsing(file, text, &error).to_string()))?;
-    let own = settings::as_json(&table).map_err(wrong)?;
-    Ok((table, own))
+    settings::as_json(&table).map_err(wrong)
 }

@@ -27,7 +27,7 @@ use caxton_runtime::policy::{Policy, PolicyKind, PolicyRuntime};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::nearest::nearest;
+use caxton_runtime::nearest;
 
 use self::embedded::Embedded;
 use self::kept::Kept;

@@ -31,7 +31,7 @@ fn exporting(import: &str, names: &[&str]) -> Vec<u8> {
 }
 
 async fn refused(bytes: &[u8], settings: &str) -> Refused {
-    let settings: toml::Table = settings.parse().unwrap();
+    let settings = as_json(&settings.parse().unwrap()).unwrap();
     match validate(&RUNTIME, "mine", bytes.into(), &settings).await {
         Ok(policy) => panic!("taken: {:?}", policy.info()),
         Err(refused) => refused,
@@ -134,7 +134,7 @@ async fn what_decides_without_a_fault_is_taken_whatever_it_says() {
         (STRATEGY_FAULTY, "hold"),
         (STRATEGY_FAULTY, "promote"),
     ] {
-        let settings: toml::Table = format!("fault = '{word}'").parse().unwrap();
+        let settings = as_json(&format!("fault = '{word}'").parse().unwrap()).unwrap();
         let policy = validate(&RUNTIME, "mine", bytes.into(), &settings).await;
         assert!(policy.is_ok(), "{word}: {:?}", policy.err());
     }

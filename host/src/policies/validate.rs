@@ -5,7 +5,7 @@ use std::sync::Arc;
 use caxton_rollout::FaultKind;
 use caxton_runtime::policy::{Policy, PolicyRuntime, Stage};
 
-use super::settings;
+use super::Settings;
 
 /// Why a policy is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +36,7 @@ impl Refused {
     }
 }
 
-/// Takes `bytes` as the policy `name` with the `settings` that stand in its own file, an empty table where it has none.
+/// Takes `bytes` as the policy `name` with the `settings` that stand in its own file, none where it has none.
 ///
 /// Required settings may be missing from that file, because agents lay theirs over it; the trial, which needs whole
 /// settings, is left out then.
@@ -47,7 +47,7 @@ pub async fn validate(
     runtime: &PolicyRuntime,
     name: &str,
     bytes: Arc<[u8]>,
-    settings: &toml::Table,
+    settings: &Settings,
 ) -> Result<Policy, Refused> {
     let loaded = runtime.load(name, bytes).await;
     let policy = loaded.map_err(|refusal| {
@@ -59,9 +59,8 @@ pub async fn validate(
 }
 
 /// The stages that look at the settings, for a policy that passed those before.
-pub(super) async fn try_settings(policy: &Policy, settings: &toml::Table) -> Result<(), Refused> {
-    let settings = settings::as_json(settings).map_err(|e| Refused::at(Stage::Settings, e))?;
-    let settings = serde_json::Value::Object(settings).to_string();
+pub(super) async fn try_settings(policy: &Policy, settings: &Settings) -> Result<(), Refused> {
+    let settings = serde_json::Value::Object(settings.clone()).to_string();
     if policy.lacks_settings(&settings).await {
         return Ok(());
     }

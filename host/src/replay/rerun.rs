@@ -211,9 +211,7 @@ impl<'a> Rerun<'a> {
             );
             let now = call.await;
             let next = now.answer.as_ref().map_or(&state, |answer| &answer.state);
-            let states = (turn.next_state.as_slice(), next.as_slice());
-            self.compare(Some(question.tick), &turn.call, &now, Some(states));
-            self.state.clone_from(next);
+            self.answered(question.tick, turn, &now, next);
         }
     }
 
@@ -232,9 +230,20 @@ impl<'a> Rerun<'a> {
         );
         let now = call.await;
         let next = now.answer.as_ref().map_or(&state, |answer| &answer.state);
-        let states = (turn.next_state.as_slice(), next.as_slice());
-        self.compare(Some(question.tick), &turn.call, &now, Some(states));
-        self.state.clone_from(next);
+        self.answered(question.tick, turn, &now, next);
+    }
+
+    /// It was asked again: what it says now, and the state that its next call gets.
+    fn answered<T: Serialize + Clone>(
+        &mut self,
+        tick: u64,
+        turn: &Turn<T>,
+        now: &Call<T>,
+        next: &[u8],
+    ) {
+        let states = (turn.next_state.as_slice(), next);
+        self.compare(Some(tick), &turn.call, now, Some(states));
+        next.clone_into(&mut self.state);
     }
 
     fn is_about<T>(&self, call: &Called<T>) -> bool {

@@ -60,7 +60,7 @@ fn lay(base: &mut Value, written: &Map<String, Value>, path: &str) -> Result<(),
 /// What to say of a key that nobody knows.
 pub(super) fn unknown<'a>(key: &str, known: impl Iterator<Item = &'a String>) -> String {
     let known: Vec<&str> = known.map(String::as_str).collect();
-    match crate::nearest::nearest(key, known.iter().copied()) {
+    match caxton_runtime::nearest(key, known.iter().copied()) {
         Some(near) => format!("there is no such field; did you mean {near:?}?"),
         None => format!("there is no such field; there are: {}", known.join(", ")),
     }

@@ -19,6 +19,7 @@ mod instance;
 mod limits;
 mod logs;
 mod metrics;
+mod nearest;
 mod origin;
 mod outbound;
 pub mod policy;
@@ -41,6 +42,7 @@ pub use engine::{Holdings, Runtime, RuntimeError, RuntimeOptions};
 pub use inspect::{Contract, Inspection, MAX_COMPONENT_SIZE, Refusal, incomplete};
 pub use logs::{LogLine, LogSink, LogStream, MAX_LINE, TracingSink};
 pub use metrics::{CustomMetric, MAX_NAME_LENGTH, MAX_NAMES, MetricValue};
+pub use nearest::nearest;
 pub use origin::{Origin, OriginError};
 pub use prepare::PrepareError;
 pub use spec::{

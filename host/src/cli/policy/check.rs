@@ -41,10 +41,10 @@ pub struct CheckArgs {
 pub(super) async fn check(args: &CheckArgs) -> Result<(), Failure> {
     let found = find(&args.policy)?;
     let given = settings::given(&found, args.settings.as_deref())?;
-    let table = table(&given)?;
+    can_be_written(&given)?;
     let runtime = args.cache.runtime()?;
     let bytes = found.bytes.clone();
-    let validating = policies::validate(&runtime, &found.name, bytes, &table);
+    let validating = policies::validate(&runtime, &found.name, bytes, &given);
     let checked = slowly(&compiling(&found), validating).await;
     let mut notes = notes(&found);
     if let Ok(policy) = &checked
@@ -69,8 +69,9 @@ pub(super) async fn check(args: &CheckArgs) -> Result<(), Failure> {
     })
 }
 
-fn table(settings: &Settings) -> Result<toml::Table, Failure> {
-    toml::Table::try_from(settings).map_err(|error| {
+fn can_be_written(settings: &Settings) -> Result<(), Failure> {
+    let written = toml::Table::try_from(settings);
+    written.map(|_| ()).map_err(|error| {
         Failure::Usage(format!(
             "these settings cannot be written as TOML, which a host reads them from: {error}"
         ))

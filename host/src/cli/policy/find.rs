@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::cli::failure::Failure;
 use crate::cli::text::harmless;
-use crate::nearest::nearest;
 use crate::policies;
+use caxton_runtime::nearest;
 
 /// Bytes that are read of a file: one more than a policy may have, which is enough to refuse it for its size.
 const READ_MAX: u64 = 100 * 1024 * 1024 + 1;

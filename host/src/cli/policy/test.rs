@@ -10,8 +10,8 @@ use super::kit::{CacheArgs, load};
 use crate::cli::failure::Failure;
 use crate::cli::text::{Paint, Tone, harmless, harmless_lines};
 use crate::cli::{print, print_json};
-use crate::nearest::nearest;
 use crate::scenarios::{Difference, Ran, Scenario, Stopped, parse, run};
+use caxton_runtime::nearest;
 
 /// Largest scenario file: some ten thousand ticks with everything in them.
 const MAX_FILE: u64 = 64 * 1024 * 1024;

@@ -27,8 +27,8 @@ async fn a_file_that_is_slow_to_compile_never_takes_the_place_of_the_one_that_ca
     let cache = tempfile::tempdir().unwrap();
     let runtime = PolicyRuntime::with_cache(PolicyLimits::default(), Some(cache.path())).unwrap();
     // Compiled before, so that it overtakes.
-    let table = toml::Table::new();
-    let quick = validate(&runtime, "mine", POLICY_FAULTY.into(), &table).await;
+    let settings = Settings::new();
+    let quick = validate(&runtime, "mine", POLICY_FAULTY.into(), &settings).await;
     let quick = quick.unwrap().digest();
     let mut fixture = Fixture::with(runtime);
 

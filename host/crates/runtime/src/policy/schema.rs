@@ -11,10 +11,11 @@ use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
 
 use self::explain::{
-    PROBLEM_BYTES_MAX, did_you_mean, meant, nearest, problem, unknown_setting, unknown_tag,
+    PROBLEM_BYTES_MAX, did_you_mean, meant, problem, unknown_setting, unknown_tag,
 };
 use super::refusal::SettingsProblem;
 use super::text;
+use crate::nearest::nearest;
 
 pub(super) use self::turns::{TIME_MAX, Turns};
 
@@ -110,8 +111,9 @@ impl Schema {
             }
             ValidationErrorKind::Enum { options } => {
                 let options = options.as_array().map_or(&[][..], Vec::as_slice);
-                let options: Vec<&str> = options.iter().filter_map(Value::as_str).collect();
-                let near = nearest(error.instance().as_str().unwrap_or_default(), &options);
+                let options = options.iter().filter_map(Value::as_str);
+                let written = error.instance().as_str().unwrap_or_default();
+                let near = nearest(written, options);
                 problems.push(problem(path, &format!("{error}{}", did_you_mean(near))));
             }
             ValidationErrorKind::AnyOf { context }

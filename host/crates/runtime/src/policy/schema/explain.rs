@@ -4,12 +4,10 @@ use jsonschema::error::{ValidationError, ValidationErrorKind};
 
 use super::super::refusal::SettingsProblem;
 use super::super::text;
+use crate::nearest::nearest;
 
 /// Bytes of one problem's path and of its message; a message quotes the value that is wrong.
 pub(super) const PROBLEM_BYTES_MAX: usize = 1024;
-
-/// Below this two words have little in common (Jaro-Winkler, from 0 to 1).
-const ALIKE: f64 = 0.75;
 
 /// Names that are told where none is like the one that was written.
 const NAMES_MAX: usize = 20;
@@ -39,7 +37,7 @@ pub(super) fn unknown_tag(shapes: &[Vec<ValidationError<'static>>]) -> Option<Se
         return None;
     }
     let known: Vec<&str> = tags.iter().map(|(_, tag, _)| tag.as_str()).collect();
-    let near = nearest(written.as_str().unwrap_or_default(), &known);
+    let near = nearest(written.as_str().unwrap_or_default(), known.iter().copied());
     let names = known.join(", ");
     let message = format!("{written} is none of: {names}{}", did_you_mean(near));
     Some(problem(path, &message))
@@ -50,7 +48,7 @@ pub(super) fn did_you_mean(near: Option<&str>) -> String {
 }
 
 pub(super) fn unknown_setting(key: &str, known: &[&str]) -> String {
-    match (nearest(key, known), known) {
+    match (nearest(key, known.iter().copied()), known) {
         (Some(near), _) => format!("there is no such setting; did you mean `{near}`?"),
         (None, []) => "there is no such setting".to_owned(),
         (None, known) => {
@@ -58,15 +56,6 @@ pub(super) fn unknown_setting(key: &str, known: &[&str]) -> String {
             format!("there is no such setting; there are: {}", names.join(", "))
         }
     }
-}
-
-pub(super) fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
-    known
-        .iter()
-        .map(|known| (strsim::jaro_winkler(written, known), *known))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, known)| known)
 }
 
 /// Of several shapes that a value may have, the one that was surely meant: no other has the right type and the right tag.
