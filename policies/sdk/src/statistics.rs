@@ -36,9 +36,16 @@ fn wilson(bad: u64, all: u64) -> (f64, f64) {
 /// between 0 and 1, without the ends.
 #[must_use]
 pub fn log_ratio(bad: u64, all: u64, alternative: f64, tolerated: f64) -> f64 {
-    let good = all.saturating_sub(bad);
-    bad as f64 * (alternative / tolerated).ln()
-        + good as f64 * ((1.0 - alternative) / (1.0 - tolerated)).ln()
+    // Most ticks have no bad ones, and a logarithm is the dearest thing here.
+    let times_log = |count: u64, ratio: f64| match count {
+        0 => 0.0,
+        count => count as f64 * ratio.ln(),
+    };
+    times_log(bad, alternative / tolerated)
+        + times_log(
+            all.saturating_sub(bad),
+            (1.0 - alternative) / (1.0 - tolerated),
+        )
 }
 
 /// The logarithm of the sum of what `logs` are the logarithms of, without leaving the range of numbers.
