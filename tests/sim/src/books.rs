@@ -31,19 +31,27 @@ pub struct Books {
     /// Contents whose versions keep state.
     pub(crate) stateful: BTreeSet<Identity>,
     /// Versions that were given state and were not routed to since.
-    given: BTreeSet<VersionNumber>,
+    pub(crate) given: BTreeSet<VersionNumber>,
     /// Versions whose instance has served, and is there.
-    lived: BTreeSet<VersionNumber>,
+    pub(crate) lived: BTreeSet<VersionNumber>,
     /// State on its way.
-    handing: Option<Handing>,
+    pub(crate) handing: Option<Handing>,
     /// New requests wait.
-    gate_closed: bool,
+    pub(crate) gate_closed: bool,
     /// For versions that were saved: calls that others have answered since.
-    missed: BTreeMap<VersionNumber, u64>,
+    pub(crate) missed: BTreeMap<VersionNumber, u64>,
     /// Rounds of judging.
     pub(crate) rounds: crate::rounds::Rounds,
     /// Versions whose instance ended when they were saved.
-    cut_off: BTreeSet<VersionNumber>,
+    pub(crate) cut_off: BTreeSet<VersionNumber>,
+    /// The host was started, and nothing was routed to since.
+    pub(crate) comes_back: bool,
+    /// After a start: what was permanent comes up as it was saved last, however often that is tried.
+    pub(crate) as_saved: Option<VersionNumber>,
+    /// Versions that reloads began with since the host was started.
+    pub(crate) begun: BTreeSet<VersionNumber>,
+    /// Versions that had all traffic since the host was started.
+    pub(crate) has_served: BTreeSet<VersionNumber>,
     /// Calls that were ended for a hand-over, until the core says so.
     pub(crate) cut: Option<(VersionNumber, u64)>,
 }
@@ -112,14 +120,14 @@ impl Books {
         Ok(())
     }
 
-    fn keeps_state(&self, number: VersionNumber) -> bool {
+    pub(crate) fn keeps_state(&self, number: VersionNumber) -> bool {
         self.identities
             .get(&number)
             .is_some_and(|identity| self.stateful.contains(identity))
     }
 
     /// Everyone who answers requests.
-    fn answering(&self) -> impl Iterator<Item = VersionNumber> {
+    pub(crate) fn answering(&self) -> impl Iterator<Item = VersionNumber> {
         let split = self.traffic.and_then(|traffic| traffic.split);
         let candidate = split.map(|split| split.candidate);
         self.serving().into_iter().chain(candidate)
@@ -139,6 +147,15 @@ impl Books {
         } else if self.present {
             return broken("nothing serves any more, and the file is there");
         }
+        if self.comes_back
+            && let Some(traffic) = traffic
+        {
+            // It goes on with its state from here on.
+            self.missed.remove(&traffic.serving);
+            self.comes_back = false;
+        }
+        self.has_served
+            .extend(traffic.map(|traffic| traffic.serving));
         self.traffic = traffic;
         self.gate_closed = false;
         self.handing = None;
@@ -181,6 +198,7 @@ impl Books {
             return Ok(());
         };
         let known = self.given.contains(&next) || self.lived.contains(&next);
+        let known = known || self.as_saved == Some(next);
         if self.keeps_state(before) && self.keeps_state(next) && !known {
             return broken(format!("{next} takes over from {before} without its state"));
         }

@@ -63,7 +63,9 @@ impl World {
                 self.ask(agent, ticket, Asks::Health(number))
             }
             Command::Route { agent, traffic } => {
+                let granted = self.journal.granted(&agent);
                 let books = self.books.entry(agent.clone()).or_default();
+                named(&agent, books.was_granted(granted, traffic))?;
                 named(&agent, books.route(self.now, traffic))
             }
             Command::HandOver {
@@ -166,9 +168,12 @@ impl World {
                 }
                 let books = self.books.entry(agent.clone()).or_default();
                 named(&agent, books.finished(&result))?;
+                let granted = self.journal.granted(&agent);
+                named(&agent, books.may_complete(granted, &result))?;
                 books.results.insert(result.id, result);
                 Ok(())
             }
+            Command::Remember { memory, ticket } => self.remember(*memory, ticket),
             Command::Unpin { .. } | Command::Decided(_) => Ok(()),
         }
     }
@@ -193,7 +198,8 @@ impl World {
         } = notice;
         let books = self.books.entry(agent.clone()).or_default();
         match (what, reload) {
-            (Happened::ReloadStarted { .. }, Some(id)) => {
+            (Happened::ReloadStarted { to, .. }, Some(id)) => {
+                books.begun.insert(to);
                 self.reloads += 1;
                 if books
                     .statuses
@@ -234,7 +240,9 @@ impl World {
             if view.serving != books.serving() {
                 return broken(format!("{name}: the core forgot who serves"));
             }
-            if view.serving.is_some() != view.permanent.is_some() {
+            named(name, books.is_no_older(&view))?;
+            let comes_back = books.comes_back && view.permanent.is_some();
+            if view.serving.is_some() != view.permanent.is_some() && !comes_back {
                 return broken(format!(
                     "{name}: serving {:?}, permanent {:?}",
                     view.serving, view.permanent

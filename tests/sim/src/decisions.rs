@@ -1,8 +1,8 @@
 //! Decisions in a few words each: what a person compares in a table.
 
 use caxton_rollout::{
-    Action, Command, Decided, ErrorKind, Happened, Restored, StateReport, StateSource, Traffic,
-    VersionNumber,
+    Action, Command, Decided, ErrorKind, Happened, HotReloadStatus, Restored, StateReport,
+    StateSource, Traffic, VersionNumber,
 };
 
 /// The command in short; none where it only asks a question or repeats what another one says.
@@ -42,6 +42,7 @@ pub(crate) fn short(command: &Command) -> Option<String> {
         Command::HandOver { to, source, .. } => hand_over(*to, *source),
         Command::CheckHealth { .. }
         | Command::Judge { .. }
+        | Command::Remember { .. }
         | Command::Decided(_)
         | Command::Unpin { .. } => return None,
     })
@@ -80,6 +81,25 @@ pub(crate) fn rare(command: &Command) -> Vec<&'static str> {
         Command::Decided(decision) => decided(&decision.outcome),
         Command::Tell(notice) => match notice.what {
             Happened::OrderFailed { .. } => vec!["an order that failed"],
+            Happened::NotRecorded { .. } => vec!["a write that failed"],
+            Happened::BegunAgain { .. } => vec!["a reload that began again"],
+            Happened::Diverged { ref reason, .. } if reason.contains("the next one waits") => {
+                vec!["the breaker"]
+            }
+            Happened::CrashLoop { .. } => vec!["a crash loop"],
+            Happened::StatusChanged {
+                to: HotReloadStatus::RollingBack,
+                reason: Some(ref reason),
+                ..
+            } if reason.contains("kept crashing") => vec!["a way back from a crash loop"],
+            Happened::Restored {
+                became: Some(became),
+                ..
+            } => vec![match became {
+                HotReloadStatus::RolledBack => "a start that ended a way back",
+                HotReloadStatus::Completed => "a start that disarmed",
+                _ => "a start that ended a reload",
+            }],
             _ => Vec::new(),
         },
         _ => Vec::new(),
@@ -175,6 +195,23 @@ fn happened(what: &Happened) -> Option<String> {
         Happened::CallsCut { number, calls } => format!("{calls} calls were cut on {number}"),
         Happened::Ordered { order } => format!("an operator says {order}"),
         Happened::Stopped => "stopped".to_owned(),
+        Happened::NotRecorded { reason } => format!("not recorded: {reason}"),
+        Happened::Restored {
+            permanent,
+            candidate,
+            became,
+        } => {
+            let permanent = permanent.map_or("nothing".to_owned(), |number| number.to_string());
+            let candidate = candidate.zip(*became);
+            let candidate = candidate.map(|(number, became)| format!("; {number} was {became:?}"));
+            format!("restored: {permanent}{}", candidate.unwrap_or_default())
+        }
+        Happened::BegunAgain { number, .. } => format!("{number} begins again"),
+        Happened::CrashLoop {
+            number,
+            reason,
+            follows,
+        } => format!("{number} keeps crashing: {reason}; {follows}"),
         Happened::HandedOver { to, state_from } => format!("{to} has its state: {state_from:?}"),
         Happened::OrderFailed { reason, .. } => reason.clone(),
         Happened::Share { .. } | Happened::Listening { .. } => return None,

@@ -8,14 +8,19 @@
 mod books;
 mod carrying;
 mod chance;
+mod crashes;
 mod decisions;
+mod grants;
+mod journal;
 mod rng;
 mod rounds;
 mod simulation;
+mod ticks;
 mod wishes;
 mod world;
 
 pub use books::{Books, Broken};
+pub use journal::Journal;
 pub use rng::Rng;
 pub use simulation::Simulation;
 pub use world::{Asks, Question, World};

@@ -41,8 +41,8 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
         println!(
-            "seed {seed}: {} reloads hold, {:?}, {:?}",
-            world.reloads, world.seen, world.reached
+            "seed {seed}: {} reloads and {} starts hold, {:?}, {:?}, killed in {:?}",
+            world.reloads, world.journal.starts, world.seen, world.reached, world.killed
         );
     }
     ExitCode::SUCCESS

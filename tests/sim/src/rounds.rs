@@ -2,7 +2,7 @@
 
 use caxton_rollout::{
     Action, AgentName, Command, Decided, Decision, Event, Evidence, Happened, HotReloadId,
-    HotReloadStatus, Judgement, OnInconclusive, Ticket, Traffic, VersionNumber,
+    HotReloadStatus, Judgement, Memory, OnInconclusive, Ticket, Traffic, VersionNumber,
 };
 
 use crate::books::{Checked, broken};
@@ -170,10 +170,23 @@ impl Follows<'_> {
             Action::Stay | Action::Hold { .. } => {
                 !self.commands.iter().any(|command| does_something(command))
             }
-            Action::Share { percent, .. } => self.routes().any(|to| {
-                let share = to.split.map_or(0, |split| split.percent);
-                Some(to.serving) == serving && share == *percent
-            }),
+            // What gives it more is asked to be written here, and follows with the answer.
+            Action::Share { percent, .. } => {
+                let waits = self.asked().is_some_and(|memory| {
+                    memory
+                        .reload
+                        .as_ref()
+                        .is_some_and(|reload| reload.split == *percent)
+                });
+                let follows = self.routes().any(|to| {
+                    let share = to.split.map_or(0, |split| split.percent);
+                    Some(to.serving) == serving && share == *percent
+                });
+                waits || follows
+            }
+            Action::Promote | Action::Complete { .. } if self.asked().is_some() => {
+                self.is_asked(action, candidate)
+            }
             Action::Promote => {
                 let hands = |command: &&Command| matches!(command, Command::HandOver { .. });
                 self.commands.iter().any(hands)
@@ -208,6 +221,38 @@ impl Follows<'_> {
                 "{action:?} was told, and {:?} follows",
                 self.commands
             ))
+        }
+    }
+
+    fn asked(&self) -> Option<&Memory> {
+        self.commands.iter().find_map(|command| match command {
+            Command::Remember {
+                memory,
+                ticket: Some(_),
+            } => Some(&**memory),
+            _ => None,
+        })
+    }
+
+    fn is_asked(&self, action: &Action, candidate: Option<VersionNumber>) -> bool {
+        let Some(memory) = self.asked() else {
+            return false;
+        };
+        let reload = memory.reload.as_ref().filter(|it| it.id == self.reload);
+        let result = memory
+            .history
+            .iter()
+            .find(|past| past.result.id == self.reload);
+        match action {
+            Action::Promote => {
+                let moves = reload.is_some_and(|it| it.status == HotReloadStatus::InProgress);
+                moves || memory.serving == candidate
+            }
+            Action::Complete { evidence } => result.is_some_and(|past| {
+                past.result.status == HotReloadStatus::Completed
+                    && past.result.evidence == *evidence
+            }),
+            _ => false,
         }
     }
 

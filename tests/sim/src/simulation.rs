@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use caxton_rollout::{
-    AgentName, Arm, Event, FaultKind, HealthOutcome, Measure, Moment, PolicyMode, Ticket,
-};
+use caxton_rollout::{AgentName, Event, FaultKind, HealthOutcome, Moment, PolicyMode, Ticket};
 
 use crate::books::Broken;
-use crate::chance::{fault, handed_over, heard, step, strange, verdict};
+use crate::chance::{fault, handed_over, step, strange, verdict};
 use crate::rng::Rng;
 use crate::wishes::{any_order, wanted};
 use crate::world::{Asks, Question, World};
@@ -18,7 +16,7 @@ type Key = (Moment, u64);
 
 /// What is to happen later.
 #[derive(Debug, Clone)]
-enum Later {
+pub(crate) enum Later {
     /// Somebody does something to an agent.
     Touch(usize),
     /// Host ticks.
@@ -27,6 +25,8 @@ enum Later {
     Answer(Ticket),
     /// An answer comes for the second time.
     Again(Event),
+    /// The directory is read after a start.
+    Speak(usize),
     /// The core wanted to be woken.
     Wake,
 }
@@ -36,15 +36,19 @@ enum Later {
 pub struct Simulation {
     /// The core and its outside.
     pub world: World,
-    rng: Rng,
-    queue: BTreeMap<Key, Later>,
+    pub(crate) rng: Rng,
+    pub(crate) queue: BTreeMap<Key, Later>,
     sequence: u64,
-    agents: Vec<AgentName>,
+    pub(crate) agents: Vec<AgentName>,
+    /// What the directory asks for.
+    pub(crate) files: BTreeMap<AgentName, Event>,
     /// Those of whose versions nearly all keep state; of the others nearly none does.
     keeping: Vec<AgentName>,
-    scheduled: Vec<Ticket>,
+    pub(crate) scheduled: Vec<Ticket>,
     /// Whether faults happen; not any more while it winds down.
-    faults: bool,
+    pub(crate) faults: bool,
+    /// Nothing can be written until then.
+    pub(crate) full_until: Moment,
 }
 
 impl Simulation {
@@ -56,7 +60,8 @@ impl Simulation {
         let names = (0..count).map(|at| AgentName::try_new(format!("agent-{at}")));
         let agents: Vec<AgentName> = names.filter_map(Result::ok).collect();
         let keeping = agents.iter().filter(|_| rng.percent(50)).cloned().collect();
-        let world = World::new(1 + rng.below(4) as usize, seed);
+        let mut world = World::new(1 + rng.below(4) as usize, seed);
+        world.writes_at_once = false;
         let mut simulation = Self {
             world,
             rng,
@@ -66,6 +71,8 @@ impl Simulation {
             faults: true,
             keeping,
             agents,
+            files: BTreeMap::new(),
+            full_until: Moment::default(),
         };
         for at in 0..simulation.agents.len() {
             simulation.later(1, Later::Touch(at));
@@ -79,10 +86,19 @@ impl Simulation {
     /// # Errors
     /// A promise of the core was broken.
     pub fn run(&mut self, reloads: u64) -> Result<(), Broken> {
+        self.run_only(reloads)?;
+        self.wind_down()
+    }
+
+    /// The same, and leaves everything as it stands then.
+    ///
+    /// # Errors
+    /// A promise of the core was broken.
+    pub fn run_only(&mut self, reloads: u64) -> Result<(), Broken> {
         while self.world.reloads < reloads {
             self.turn()?;
         }
-        self.wind_down()
+        Ok(())
     }
 
     /// One event: the next in the queue.
@@ -108,7 +124,7 @@ impl Simulation {
             Later::Answer(ticket) => {
                 self.scheduled.retain(|known| *known != ticket);
                 if let Some(question) = self.world.take(ticket) {
-                    let event = self.answer(&question);
+                    let event = self.answer(&question)?;
                     self.answer_of_monitors(&question);
                     if self.faults && self.rng.percent(5) {
                         let wait = self.rng.below(90_000);
@@ -118,13 +134,15 @@ impl Simulation {
                 }
             }
             Later::Again(event) => self.world.tell(event)?,
+            Later::Speak(agent) => self.speak(agent)?,
             Later::Wake => self.world.tell(Event::Time)?,
         }
+        self.keep_journal()?;
         self.schedule();
         Ok(())
     }
 
-    fn later(&mut self, wait_ms: u64, what: Later) {
+    pub(crate) fn later(&mut self, wait_ms: u64, what: Later) {
         let at = self.world.now.after(Duration::from_millis(wait_ms));
         self.sequence += 1;
         self.queue.insert((at, self.sequence), what);
@@ -172,10 +190,14 @@ impl Simulation {
         match self.rng.below(100) {
             0..60 => {
                 let keeps_state = self.keeping.contains(&name);
-                let event = wanted(&mut self.rng, name, keeps_state);
+                let event = wanted(&mut self.rng, name.clone(), keeps_state);
+                self.files.insert(name, event.clone());
                 self.world.tell(event)
             }
-            60..68 => self.world.tell(Event::Removed { agent: name }),
+            60..68 => {
+                self.files.remove(&name);
+                self.world.tell(Event::Removed { agent: name })
+            }
             68..97 => {
                 let order = any_order(&mut self.rng);
                 self.world.order(&name, order).map(|_| ())
@@ -186,54 +208,6 @@ impl Simulation {
                 self.world.tell(Event::Time)
             }
         }
-    }
-
-    fn tick(&mut self, agent: usize) -> Result<(), Broken> {
-        let Some(agent) = self.agents.get(agent).cloned() else {
-            return Ok(());
-        };
-        let live = self.world.fleet.live(&agent);
-        if live.is_empty() {
-            return Ok(());
-        }
-        let traffic = self.world.books.get(&agent).and_then(|books| books.traffic);
-        let versions = live.into_iter().map(|number| {
-            let split = traffic.and_then(|traffic| traffic.split);
-            let split = split.filter(|split| split.candidate == number);
-            let requests = if traffic.is_some_and(|traffic| traffic.serving == number) {
-                self.rng.below(30)
-            } else {
-                split.map_or(0, |split| self.rng.below(1 + u64::from(split.percent) / 3))
-            };
-            let listens = traffic.is_some_and(|traffic| traffic.listener == Some(number));
-            let failures = if self.rng.percent(15) {
-                requests
-            } else {
-                self.rng.below(requests / 4 + 1)
-            };
-            let arm = Arm {
-                requests,
-                failures,
-                latency_total_us: requests * 900,
-                ..Arm::default()
-            };
-            Measure {
-                number,
-                arm,
-                callers: requests,
-                failing_callers: failures,
-                mirrored: listens.then(|| heard(&mut self.rng)),
-            }
-        });
-        let versions = versions.collect();
-        let end = self.world.now;
-        let start = Moment(end.0.saturating_sub(1_000));
-        self.world.tell(Event::Measured {
-            agent,
-            start,
-            end,
-            versions,
-        })
     }
 
     /// Those that monitor answer after the decision, some of them much later, and now and then not at all.
@@ -260,7 +234,7 @@ impl Simulation {
         self.later(wait, Later::Again(event));
     }
 
-    fn answer(&mut self, question: &Question) -> Event {
+    fn answer(&mut self, question: &Question) -> Result<Event, Broken> {
         let Question {
             agent,
             ticket,
@@ -269,7 +243,8 @@ impl Simulation {
         let faults = self.faults;
         let rng = &mut self.rng;
         let bad = faults && rng.percent(15);
-        match asks {
+        Ok(match asks {
+            Asks::Write => return self.answer_write(agent, ticket, bad),
             Asks::Pin => {
                 let result = if bad {
                     Err(fault("standard", FaultKind::Missing))
@@ -341,7 +316,7 @@ impl Simulation {
                     strategy,
                 }
             }
-        }
+        })
     }
 
     /// No more faults; all files go; after two hours nothing may be live and nothing remembered outside.
@@ -349,6 +324,8 @@ impl Simulation {
         self.faults = false;
         self.queue
             .retain(|_, later| !matches!(later, Later::Touch(_)));
+        self.full_until = Moment::default();
+        self.files.clear();
         for agent in self.agents.clone() {
             self.world.tell(Event::Removed { agent })?;
         }
@@ -372,6 +349,7 @@ impl Simulation {
 
 fn usual_delay(asks: &Asks) -> u64 {
     match asks {
+        Asks::Write => 20,
         Asks::Pin | Asks::Plan(_) | Asks::Judge { .. } => 50,
         Asks::Health(_) => 200,
         Asks::Prepare(..) => 2_000,

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caxton_rollout::{
-    AgentName, Content, Digest, Event, HealthSettings, Identity, MirrorSettings, OnInconclusive,
-    OnUnproven, Order, PolicyMode, PolicyRef, ReloadSettings, RollbackSettings, Settings,
-    StateChoice, Strategy, VersionNumber,
+    AgentName, Breaker, Content, Digest, Event, HealthSettings, Identity, MirrorSettings,
+    OnCrashLoop, OnInconclusive, OnUnproven, Order, PolicyMode, PolicyRef, ReloadSettings,
+    RollbackSettings, Settings, StateChoice, Strategy, VersionNumber,
 };
 
 use crate::chance::stages;
@@ -130,6 +130,14 @@ fn settings(rng: &mut Rng) -> Settings {
             preserve_versions: rng.below(4) as u8,
             timeout: seconds(rng, &[1, 60]),
             policies,
+            breaker: Breaker {
+                count: rng.pick(&[0, 1, 2, 3], 3),
+                window: seconds(rng, &[60, 3_600]),
+            },
+            on_crash_loop: rng.pick(
+                &[OnCrashLoop::Tell, OnCrashLoop::Rollback],
+                OnCrashLoop::Tell,
+            ),
         },
         health: HealthSettings::default(),
     }

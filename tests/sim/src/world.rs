@@ -3,7 +3,7 @@
 //! A [`World`] carries commands out in its own books, complains about every one that breaks a promise of the core, and
 //! leaves it to its driver when and how each question is answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 
 use caxton_rollout::{
@@ -14,6 +14,7 @@ use caxton_rollout::{
 
 use crate::books::{Books, Broken, Checked};
 use crate::carrying::named;
+use crate::journal::Journal;
 
 /// A question that the core has asked and nobody has answered.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +36,8 @@ pub enum Asks {
     Prepare(VersionNumber, Identity),
     /// How is the version to come in, if not as configured?
     Plan(Box<caxton_rollout::Plan>),
+    /// Is it written?
+    Write,
     /// Is it well?
     Health(VersionNumber),
     /// Has it ended its calls?
@@ -65,6 +68,11 @@ pub struct World {
     /// The virtual clock.
     pub now: Moment,
     pub(crate) max_reloads: usize,
+    pub(crate) seed: u64,
+    /// What is remembered.
+    pub journal: Journal,
+    /// How many steps there were.
+    steps: u64,
     /// By agent.
     pub books: BTreeMap<AgentName, Books>,
     /// Not answered yet, oldest first.
@@ -89,6 +97,12 @@ pub struct World {
     pub reloads: u64,
     /// How many moves to each status were seen.
     pub seen: BTreeMap<HotReloadStatus, u64>,
+    /// What waits to be written is written at once, unless a driver does that itself.
+    pub writes_at_once: bool,
+    /// Answers of a journal that writes at once.
+    pub(crate) written: VecDeque<Event>,
+    /// Where reloads stood, as far as that was written, when the host was killed.
+    pub killed: BTreeMap<HotReloadStatus, u64>,
     /// How often each of the rarer things came up.
     pub reached: BTreeMap<&'static str, u64>,
 }
@@ -101,6 +115,9 @@ impl World {
             fleet: Fleet::new(FleetSettings { max_reloads, seed }),
             now: Moment(1_000_000),
             max_reloads,
+            seed,
+            journal: Journal::default(),
+            steps: 0,
             books: BTreeMap::new(),
             open: Vec::new(),
             log: String::new(),
@@ -113,6 +130,9 @@ impl World {
             reloads: 0,
             seen: BTreeMap::new(),
             monitoring: BTreeMap::new(),
+            writes_at_once: true,
+            written: VecDeque::new(),
+            killed: BTreeMap::new(),
             reached: BTreeMap::new(),
         }
     }
@@ -122,7 +142,26 @@ impl World {
     /// # Errors
     /// The core has broken one.
     pub fn tell(&mut self, event: Event) -> Checked {
+        self.tell_one(event)?;
+        self.answer_written()
+    }
+
+    /// Hands back what was written at once.
+    fn answer_written(&mut self) -> Checked {
+        while let Some(event) = self.written.pop_front() {
+            self.tell_one(event)?;
+        }
+        Ok(())
+    }
+
+    fn tell_one(&mut self, event: Event) -> Checked {
+        self.journal.configured(&event);
         match &event {
+            Event::Written {
+                agent,
+                ticket,
+                result,
+            } => self.journal.answered(agent, *ticket, result.is_ok()),
             Event::Wanted {
                 agent,
                 content,
@@ -174,6 +213,18 @@ impl World {
             Event::Judged { agent, ticket, .. } => Some((agent.clone(), *ticket)),
             _ => None,
         };
+        if std::env::var("DBG").is_ok() {
+            eprintln!(
+                "{} {:?}\n  {:?}",
+                self.now.0,
+                event,
+                event.agent().and_then(|a| self.fleet.memory(a)).map(|m| (
+                    m.serving,
+                    m.permanent,
+                    m.reload
+                ))
+            );
+        }
         let commands = self.fleet.step(self.now, event);
         self.carry_out(judged, commands)
     }
@@ -199,6 +250,7 @@ impl World {
                     books.quarantined.clear();
                 }
                 self.carry_out(None, commands)?;
+                self.answer_written()?;
                 Ok(Ok(()))
             }
             Err(refused) => {
@@ -245,7 +297,7 @@ impl World {
         }
     }
 
-    fn carry_out(
+    pub(crate) fn carry_out(
         &mut self,
         judged: Option<(AgentName, Ticket)>,
         commands: Vec<Command>,
@@ -270,10 +322,17 @@ impl World {
             }
             self.carry_out_one(command)?;
         }
+        self.steps += 1;
+        // It copies everything: now and then is enough to find what is always so.
+        if self.steps.is_multiple_of(8) {
+            for name in self.books.keys() {
+                named(name, self.is_remembered(name))?;
+            }
+        }
         self.check()
     }
 
-    /// What policies are told is long: its figures stand for it.
+    /// What policies are told and what is remembered is long: figures stand for it.
     fn note(&mut self, command: &Command) {
         let _ = match command {
             Command::Judge {
@@ -291,6 +350,15 @@ impl World {
                     last,
                 );
                 writeln!(self.log, "  -> Judge {agent} {ticket:?} {told:?}")
+            }
+            Command::Remember { memory, ticket } => {
+                let pointers = (memory.next, memory.serving, memory.permanent, &memory.kept);
+                let many = (memory.endings.len(), memory.history.len());
+                let reload = &memory.reload;
+                writeln!(
+                    self.log,
+                    "  -> Remember {ticket:?} {pointers:?} {many:?} {reload:?}"
+                )
             }
             command => writeln!(self.log, "  -> {command:?}"),
         };

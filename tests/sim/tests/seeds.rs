@@ -47,8 +47,21 @@ fn the_faults_reach_every_status() {
 #[test]
 fn long_runs_come_by_everything() {
     let mut reached = BTreeSet::new();
-    for seed in [3, 14, 17, 25, 30, 57] {
-        reached.extend(run(seed).world.reached.into_keys());
+    let mut killed = BTreeSet::new();
+    for seed in [170, 50] {
+        let world = run(seed).world;
+        reached.extend(world.reached.into_keys());
+        killed.extend(world.killed.into_keys());
+    }
+    for status in HotReloadStatus::ALL {
+        let is_an_end = matches!(
+            status,
+            HotReloadStatus::Failed | HotReloadStatus::Cancelled | HotReloadStatus::RolledBack
+        );
+        assert!(
+            is_an_end || killed.contains(&status),
+            "the host was never killed in {status:?}"
+        );
     }
     for rare in [
         "a share",
@@ -72,6 +85,16 @@ fn long_runs_come_by_everything() {
         "decided to hold",
         "decided to promote",
         "the guard went back",
+        "a full disk",
+        "a write that failed",
+        "killed on a way back",
+        "a start that ended a reload",
+        "a start that ended a way back",
+        "a start that disarmed",
+        "a reload that began again",
+        "the breaker",
+        "a crash loop",
+        "a way back from a crash loop",
         "went back without blame",
     ] {
         assert!(reached.contains(rare), "{rare} never came up");

@@ -8,15 +8,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::carry::{Carry, Refused};
+use crate::crash::CrashLoop;
 use crate::endings::Endings;
 use crate::mint::Cx;
 use crate::moves::Move;
 use crate::reload::{Progress, Reload};
+use crate::restore::Interrupted;
+use crate::revive::Revival;
 use crate::series::Recent;
 use crate::versions::Versions;
+use crate::written::Due;
 use crate::{
-    AgentName, Command, Content, Event, Happened, HotReloadId, HotReloadResult, Identity, Moment,
-    Outcome, Settings, StateChoice, Traffic, Version, VersionNumber,
+    AgentName, Command, Content, Event, Happened, HotReloadId, Identity, Memory, Moment, Past,
+    Settings, StateChoice, Traffic, VersionNumber,
 };
 
 /// How many results an agent keeps: what a person scrolls through, and more than the 16 that policies see.
@@ -39,14 +43,6 @@ pub(crate) struct Wanted {
     pub(crate) since: Moment,
 }
 
-/// An earlier reload.
-#[derive(Debug, Clone)]
-pub(crate) struct Past {
-    pub(crate) result: HotReloadResult,
-    pub(crate) version: Version,
-    pub(crate) outcome: Outcome,
-}
-
 /// One agent.
 #[derive(Debug, Clone)]
 pub(crate) struct Agent {
@@ -66,7 +62,7 @@ pub(crate) struct Agent {
     pub(crate) reload: Option<Reload>,
     pub(crate) endings: Endings,
     /// Newest first.
-    pub(crate) history: VecDeque<Past>,
+    pub(crate) history: VecDeque<Arc<Past>>,
     pub(crate) recent: Recent,
     pub(crate) removed_at: Option<Moment>,
     /// The file is gone, and what serves is to be stopped, with so long to end its calls.
@@ -87,11 +83,26 @@ pub(crate) struct Agent {
     /// The content that was last told not to come in.
     pub(crate) told_diverged: Option<Identity>,
     pub(crate) seen_at: Moment,
+    /// What was given out last to be remembered.
+    pub(crate) told: Memory,
+    /// The move that waits to be written.
+    pub(crate) due: Option<Due>,
+    /// When policies or the guard took versions back, oldest first.
+    pub(crate) rollbacks: Vec<Moment>,
+    /// Who was permanent and who served when that was last looked at.
+    pub(crate) in_use: [Option<VersionNumber>; 2],
+    /// After a start, until the permanent version is up.
+    pub(crate) revival: Option<Revival>,
+    /// A reload that the end of the host interrupted, until it begins again or another one does.
+    pub(crate) interrupted: Option<Interrupted>,
+    /// What serves keeps crashing.
+    pub(crate) crash: Option<CrashLoop>,
 }
 
 impl Agent {
     pub(crate) fn new(name: AgentName) -> Self {
         Self {
+            told: Memory::nothing(name.clone()),
             name,
             next: Some(VersionNumber::FIRST),
             versions: Versions::default(),
@@ -116,6 +127,12 @@ impl Agent {
             last_error: None,
             told_diverged: None,
             seen_at: Moment::default(),
+            due: None,
+            rollbacks: Vec::new(),
+            in_use: [None; 2],
+            revival: None,
+            interrupted: None,
+            crash: None,
         }
     }
 
@@ -146,6 +163,11 @@ impl Agent {
                 self.monitored(cx, ticket, rollback);
                 Vec::new()
             }
+            Event::Written { ticket, result, .. } => {
+                self.written(cx, ticket, result);
+                Vec::new()
+            }
+            Event::CrashLoop { number, reason, .. } => self.crash_loop(cx, number, reason),
             answer => self.answer(cx, answer),
         };
         self.advance(cx, moves);
@@ -155,35 +177,52 @@ impl Agent {
     pub(crate) fn pass_time(&mut self, cx: &mut Cx<'_>) {
         let passed = cx.now.since(self.seen_at);
         self.seen_at = cx.now;
-        if let Some(reload) = self.reload.as_mut().filter(|reload| reload.stands_still()) {
+        let waits = self.due.is_some();
+        let still = |reload: &&mut Reload| waits || reload.stands_still();
+        if let Some(reload) = self.reload.as_mut().filter(still) {
             reload.progress_at = reload.progress_at.after(passed);
         }
         self.versions.keep_time(cx);
+        self.give_up_revival(cx);
         if self.warm.is_some_and(|(_, until)| until <= cx.now) {
             self.warm = None;
         }
     }
 
-    /// Makes the given moves, then those that are due: the one place that calls [`Agent::enter`].
+    /// Makes the given moves, then those that are due, up to one that has to be written first: the one place that calls
+    /// [`Agent::enter`].
     pub(crate) fn advance(&mut self, cx: &mut Cx<'_>, first: Vec<Move>) {
         let mut first = first.into_iter();
+        let mut waits = false;
         for _ in 0..MAX_MOVES {
             let Some(due) = first.next().or_else(|| self.decide(cx.now)) else {
                 break;
             };
+            waits = self.must_wait(cx, &due);
+            if waits {
+                break;
+            }
             self.enter(cx, due);
         }
+        if !waits {
+            self.due = None;
+        }
         debug_assert!(
-            self.decide(cx.now).is_none(),
-            "{}: moves go round in circles",
-            self.name
+            self.decide(cx.now).is_none_or(|due| self.waits_with(&due)),
+            "{}: moves go round in circles: {:?}",
+            self.name,
+            self.decide(cx.now)
         );
+        self.end_revival();
+        self.end_crash_loop(cx.now);
+        self.note_usage();
         self.ask(cx);
         self.tell_diverged(cx);
         if !self.has_room() {
             self.tell_waiting(cx);
         }
         self.drop_unneeded(cx);
+        self.remember(cx);
     }
 
     fn want(&mut self, cx: &mut Cx<'_>, content: Content, settings: Arc<Settings>) -> Vec<Move> {
@@ -206,6 +245,13 @@ impl Agent {
             since,
         });
         self.contents.insert(content.identity);
+        let interrupted = self.interrupted.map(|interrupted| interrupted.number);
+        if interrupted.is_some() && !self.versions.is(interrupted, &content) {
+            self.forget_interrupted(cx);
+        }
+        if self.versions.is(self.permanent, &content) {
+            self.try_revival(cx.now);
+        }
         self.removed_at = None;
         self.leaving = None;
         Vec::new()
@@ -213,7 +259,10 @@ impl Agent {
 
     /// The file is gone: whatever goes on ends, and what serves drains; after the answer where state is on its way.
     fn remove(&mut self, cx: &mut Cx<'_>) -> Vec<Move> {
+        self.forget_interrupted(cx);
         let Some(wanted) = self.wanted.take() else {
+            // After a start nothing may be known of what it was.
+            self.removed_at.get_or_insert(cx.now);
             return Vec::new();
         };
         self.removed_at = Some(cx.now);
@@ -240,11 +289,19 @@ impl Agent {
             .reload
             .as_ref()
             .filter(|reload| reload.content.identity == identity);
-        let blocked = coming
-            .is_none()
-            .then(|| self.endings.blocking(now, &identity))
-            .flatten()?;
-        Some((identity, blocked.reason.clone()))
+        if coming.is_some() {
+            return None;
+        }
+        let blocked = self.endings.blocking(now, &identity);
+        let blocked = blocked.map(|ending| {
+            let aside = match ending.aside {
+                crate::Aside::Quarantined => "quarantined",
+                _ => "set aside",
+            };
+            format!("the file is {aside} because {}", ending.reason)
+        });
+        let stopped = || Some(self.stopped_by_breaker(now)?.0);
+        Some((identity, blocked.or_else(stopped)?))
     }
 
     fn drop_unneeded(&mut self, cx: &mut Cx<'_>) {
@@ -256,8 +313,10 @@ impl Agent {
             self.endings.forget_blameless();
         }
         let needed = self.needed();
+        let again = self.interrupted.map(|interrupted| interrupted.number);
+        let cold: Vec<VersionNumber> = self.kept.iter().copied().chain(again).collect();
         self.versions
-            .sweep(cx, |number| needed.contains(&number), &self.kept);
+            .sweep(cx, |number| needed.contains(&number), &cold);
         let wanted = self.wanted.as_ref().map(|wanted| wanted.content.identity);
         let held = self
             .versions
@@ -299,7 +358,12 @@ impl Agent {
             .and_then(|w| self.endings.again_at(&w.content.identity));
         let warm = self.warm.map(|(_, until)| until);
         let carry = self.carry.as_ref().and_then(Carry::due);
-        let own = [forget, again, warm, carry].into_iter().flatten();
+        let due = self.due.as_ref().and_then(Due::wakeup);
+        let revival = self.revival.as_ref().map(Revival::due);
+        let breaker = self.broken_until(now);
+        let crash = self.crash.as_ref().map(CrashLoop::due);
+        let own = [forget, again, warm, carry, due, revival, breaker, crash];
+        let own = own.into_iter().flatten();
         let reload = self.reload.iter().flat_map(Reload::due);
         own.chain(reload)
             .chain(self.versions.due())

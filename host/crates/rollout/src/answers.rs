@@ -31,7 +31,7 @@ impl Agent {
                 error,
                 hosts_fault,
                 ..
-            } => self.prepare_failed(ticket, error, hosts_fault),
+            } => self.prepare_failed(cx, ticket, error, hosts_fault),
             Event::Health {
                 ticket, outcome, ..
             } => {
@@ -87,10 +87,17 @@ impl Agent {
         refused.map(fail).into_iter().collect()
     }
 
-    fn prepare_failed(&mut self, ticket: Ticket, error: String, hosts_fault: bool) -> Vec<Move> {
+    fn prepare_failed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ticket: Ticket,
+        error: String,
+        hosts_fault: bool,
+    ) -> Vec<Move> {
         let Some(number) = self.versions.prepared(ticket, false) else {
             return Vec::new();
         };
+        self.not_up(cx, number, &error);
         if let Some(carry) = self.carry.as_mut().filter(|carry| carry.target == number) {
             carry.failed = Some(error);
             return Vec::new();

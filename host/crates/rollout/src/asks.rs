@@ -57,7 +57,7 @@ impl Agent {
         let ticket = cx.ticket();
         reload.has_pins = true;
         reload.await_answer(cx.now, ticket);
-        let (agent, id) = (self.name.clone(), reload.id);
+        let (agent, id, continues) = (self.name.clone(), reload.id, reload.continues);
         let (strategy, rollback) = (reload.strategy_call(), reload.rollback_calls());
         cx.command(Command::Pin {
             agent,
@@ -65,6 +65,7 @@ impl Agent {
             reload: id,
             strategy,
             rollback,
+            continues,
         });
     }
 
@@ -102,7 +103,7 @@ impl Agent {
         let stable = reload
             .stable
             .and_then(|n| Some(described(n, &self.versions.content(n)?)));
-        let attempt = |past: &crate::agent::Past| Attempt {
+        let attempt = |past: &std::sync::Arc<crate::Past>| Attempt {
             version: past.version.clone(),
             outcome: past.outcome,
             reason: past.reason(),
@@ -138,7 +139,7 @@ impl Agent {
     }
 }
 
-impl crate::agent::Past {
+impl crate::Past {
     fn reason(&self) -> String {
         let said = self
             .result

@@ -2,7 +2,6 @@
 
 use crate::agent::Agent;
 use crate::carry::After;
-use crate::endings::Aside;
 use crate::enter::Next;
 use crate::mint::Cx;
 use crate::reload::{Back, By, Progress, Return};
@@ -17,12 +16,14 @@ impl Agent {
         };
         reload.judging = None;
         reload.has_slot = false;
-        let id = reload.id;
+        let judged = why.by.is_judged();
         let (bad, wait) = (reload.number, reload.settings.rollback.timeout);
+        if judged {
+            self.note_rollback(cx.now);
+        }
         let carried = self.carried(cx.now);
         let as_it_was = self.as_it_was(cx.now, target);
         let as_it_was = as_it_was.filter(|_| carried.is_none());
-        self.tail = as_it_was.map(|_| (id, bad));
         let state = carried.or(as_it_was);
         self.carry = None;
         self.onward = self.onward.filter(|(onward, _)| *onward != target);
@@ -36,24 +37,32 @@ impl Agent {
             why,
             until,
             state,
+            as_it_was: as_it_was.is_some(),
         }))
     }
 
     pub(crate) fn arrive(&mut self, cx: &mut Cx<'_>) -> Next {
-        let Some(reload) = self.reload.as_ref() else {
+        let now = self.reload.as_ref().and_then(|reload| {
+            let Progress::Returning(back) = &reload.progress else {
+                return None;
+            };
+            self.as_it_was(cx.now, back.target)
+        });
+        let Some(reload) = self.reload.as_mut() else {
             return Next::Same;
         };
-        let Progress::Returning(back) = reload.progress.clone() else {
+        let Progress::Returning(back) = &mut reload.progress else {
             return Next::Same;
         };
+        if back.as_it_was {
+            back.state = now;
+            self.tail = Some((reload.id, back.bad));
+        }
+        let back = back.clone();
         let (drain, cause) = (reload.drain(), Some(reload.id));
         self.send(cx, Traffic::all_to(back.target), drain, cause);
         if self.permanent == Some(back.bad) {
-            self.permanent = Some(back.target);
-            self.kept
-                .retain(|kept| *kept != back.target && *kept != back.bad);
-            self.warm = None;
-            self.recent.clear();
+            self.arrive_at(back.target, back.bad);
         }
         let blame = match back.why.by {
             By::Verdict(blame) => Some(blame),
@@ -71,17 +80,13 @@ impl Agent {
                 blame,
             },
         );
-        match back.why.by {
-            By::Verdict(Blame::Candidate | Blame::Unknown) | By::Guard | By::Operator => {
-                self.put_aside(cx, Aside::Quarantined, reason.clone());
-            }
-            By::Verdict(Blame::Environment) | By::Unproven => {
-                self.put_aside(cx, Aside::Blameless, reason.clone());
-            }
-            By::File => {}
+        if let Some(aside) = back.why.by.aside() {
+            self.put_aside(cx, aside, reason.clone());
         }
         let kind = match back.why.by {
-            By::Verdict(_) | By::Guard | By::Unproven => Some(ErrorKind::AutomaticRollback),
+            By::Verdict(_) | By::Guard | By::Unproven | By::CrashLoop => {
+                Some(ErrorKind::AutomaticRollback)
+            }
             By::Operator | By::File => None,
         };
         self.finish(
@@ -93,8 +98,20 @@ impl Agent {
         Next::Over
     }
 
+    /// What was permanent is gone back from.
+    pub(crate) fn arrive_at(&mut self, target: VersionNumber, bad: VersionNumber) {
+        self.permanent = Some(target);
+        self.kept.retain(|kept| *kept != target && *kept != bad);
+        self.warm = None;
+        self.recent.clear();
+    }
+
     /// The permanent version serves again, with the state of whoever serves where there is any.
     pub(crate) fn home(&mut self, cx: &mut Cx<'_>) -> Next {
+        if self.serving.is_none() {
+            // After a start: from here on its instance has what it answers.
+            self.versions.forget_saved(self.permanent);
+        }
         let choice = StateChoice::Carry;
         match self.permanent {
             Some(target) if self.carry.is_none() && self.needs_state(target, choice) => {
@@ -113,8 +130,11 @@ impl Agent {
     pub(crate) fn go_home(&mut self, cx: &mut Cx<'_>) {
         let cause = self.reload.as_ref().map(|reload| reload.id);
         let drain = self.drain_timeout();
-        if let Some(permanent) = self.permanent {
-            self.send(cx, Traffic::all_to(permanent), drain, cause);
+        // After a start it may not be up yet: it serves when it is.
+        let ready = |number: &VersionNumber| self.versions.is_ready(*number);
+        match self.permanent.filter(ready) {
+            Some(permanent) => self.send(cx, Traffic::all_to(permanent), drain, cause),
+            None => self.take_share_back(cx),
         }
     }
 
@@ -126,6 +146,7 @@ impl Agent {
             self.kept.insert(0, old);
         }
         self.warm = None;
+        self.revival = None;
         self.leaving = None;
         self.onward = None;
         self.refused = None;

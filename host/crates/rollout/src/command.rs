@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{
-    AgentName, Context, Decision, HotReloadId, HotReloadResult, Identity, Notice, Plan, PolicyMode,
-    ReloadMetrics, Ticket, VersionNumber, Window,
+    AgentName, Context, Decision, HotReloadId, HotReloadResult, Identity, Memory, Notice, Plan,
+    PolicyMode, ReloadMetrics, Ticket, VersionNumber, Window,
 };
 
 /// Something to be done outside.
@@ -26,6 +26,9 @@ pub enum Command {
         strategy: PolicyCall,
         /// The rollback policies that are not off; none where rollback is disabled.
         rollback: Vec<PolicyCall>,
+        /// A reload that a stop of the host interrupted, and that this one begins again: what that one held by a name is held
+        /// again, whatever stands there now.
+        continues: Option<HotReloadId>,
     },
     /// Let go of the policies of this reload: they are asked no more.
     Unpin {
@@ -153,6 +156,17 @@ pub enum Command {
         /// The content.
         identity: Identity,
     },
+    /// What is remembered of the agent has changed: hand it to the journal, before anything that follows is carried out.
+    ///
+    /// With a ticket a move waits for it, one that gives a version more than it has: it is the memory as it will be once the
+    /// move is made. Answer: `Written`. Without one nothing waits: where it cannot be written now it is kept, the newest of each
+    /// agent, and written when writing works again.
+    Remember {
+        /// What is remembered of the agent from now on, whole.
+        memory: Box<Memory>,
+        /// For the answer.
+        ticket: Option<Ticket>,
+    },
     /// A round of judging and what came of it, for the records; it stands before the commands that carry it out.
     Decided(Decision),
     /// For logs and the event stream; nothing depends on it.
@@ -252,6 +266,7 @@ impl Command {
             | Self::Finished { agent, .. }
             | Self::Decided(Decision { agent, .. })
             | Self::Tell(Notice { agent, .. }) => agent,
+            Self::Remember { memory, .. } => &memory.agent,
         }
     }
 }

@@ -38,7 +38,7 @@ impl Agent {
                 blame: match why.by {
                     By::Verdict(blame) => Some(blame),
                     By::Guard => Some(Blame::Unknown),
-                    By::Operator | By::File | By::Unproven => None,
+                    By::Operator | By::File | By::Unproven | By::CrashLoop => None,
                 },
                 guard: why.by == By::Guard,
             },

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::{Identity, Moment};
+use crate::{Aside, EndingMemory, Identity, Moment};
 
 /// How many contents an agent remembers: far beyond what a person drops and looks at again.
 const MAX_ENDINGS: usize = 256;
@@ -18,19 +18,6 @@ const HOST_WAIT: Duration = Duration::from_secs(15);
 /// The longest wait after a failure that was the host's.
 const HOST_WAIT_MAX: Duration = Duration::from_secs(600);
 
-/// How a content was put out of the way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Aside {
-    /// Blamed: only an operator or other bytes help.
-    Quarantined,
-    /// Without blame: it comes back by itself a few times.
-    Blameless,
-    /// It failed before any traffic, or an operator ended it: only an operator or other bytes help.
-    Ended,
-    /// The host could not do its part: it comes back by itself.
-    HostsFault,
-}
-
 /// One content that does not come in now.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Ending {
@@ -41,12 +28,19 @@ pub(crate) struct Ending {
     pub(crate) again_at: Option<Moment>,
     /// False while it is being tried again: what remains is how often it was.
     blocks: bool,
-    tries: usize,
+    tries: u32,
 }
 
 /// By content.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Endings(BTreeMap<Identity, Ending>);
+
+/// How long after so many failures of the host's it tries again.
+pub(crate) fn hosts_wait(failures: u32) -> Duration {
+    let doubled = 1u32.checked_shl(failures);
+    let wait = doubled.map_or(HOST_WAIT_MAX, |times| HOST_WAIT.saturating_mul(times));
+    wait.min(HOST_WAIT_MAX)
+}
 
 impl Endings {
     pub(crate) fn put(&mut self, now: Moment, identity: Identity, aside: Aside, reason: String) {
@@ -54,13 +48,9 @@ impl Endings {
         let wait = match aside {
             Aside::Quarantined | Aside::Ended => None,
             Aside::Blameless => AGAIN_AFTER_MINUTES
-                .get(tries)
+                .get(usize::try_from(tries).unwrap_or(usize::MAX))
                 .map(|minutes| Duration::from_secs(minutes * 60)),
-            Aside::HostsFault => {
-                let doubled = 1u32.checked_shl(u32::try_from(tries).unwrap_or(u32::MAX));
-                Some(doubled.map_or(HOST_WAIT_MAX, |times| HOST_WAIT.saturating_mul(times)))
-                    .map(|wait| wait.min(HOST_WAIT_MAX))
-            }
+            Aside::HostsFault => Some(hosts_wait(tries)),
         };
         let again_at = wait.map(|wait| now.after(wait));
         let ending = Ending {
@@ -69,7 +59,7 @@ impl Endings {
             since: now,
             again_at,
             blocks: true,
-            tries: tries + 1,
+            tries: tries.saturating_add(1),
         };
         self.0.insert(identity, ending);
         while self.0.len() > MAX_ENDINGS {
@@ -121,6 +111,51 @@ impl Endings {
             .get(identity)
             .filter(|ending| ending.blocks)?
             .again_at
+    }
+
+    /// All of them, in the order of their identities.
+    pub(crate) fn memories(&self) -> impl Iterator<Item = EndingMemory> {
+        self.0.iter().map(|(identity, ending)| EndingMemory {
+            identity: *identity,
+            aside: ending.aside,
+            reason: ending.reason.clone(),
+            since: ending.since,
+            again_at: ending.again_at,
+            blocks: ending.blocks,
+            tries: ending.tries,
+        })
+    }
+
+    /// Whether these are all of them.
+    pub(crate) fn are(&self, memories: &[EndingMemory]) -> bool {
+        let same = |((identity, ending), memory): ((&Identity, &Ending), &EndingMemory)| {
+            *identity == memory.identity
+                && ending.aside == memory.aside
+                && ending.reason == memory.reason
+                && ending.since == memory.since
+                && ending.again_at == memory.again_at
+                && ending.blocks == memory.blocks
+                && ending.tries == memory.tries
+        };
+        self.0.len() == memories.len() && self.0.iter().zip(memories).all(same)
+    }
+
+    /// Those that are remembered. A clock that was set back since makes no wait longer than it was.
+    pub(crate) fn restored(now: Moment, memories: Vec<EndingMemory>) -> Self {
+        let one = |memory: EndingMemory| {
+            let wait = memory.again_at.map(|again| again.since(memory.since));
+            let since = memory.since.min(now);
+            let ending = Ending {
+                aside: memory.aside,
+                reason: memory.reason,
+                since,
+                again_at: wait.map(|wait| since.after(wait)),
+                blocks: memory.blocks,
+                tries: memory.tries,
+            };
+            (memory.identity, ending)
+        };
+        Self(memories.into_iter().map(one).collect())
     }
 
     /// Those that block, in the order of their identities.

@@ -1,15 +1,16 @@
 //! The one function that changes where a reload stands, and what each move does.
 
+use crate::Aside;
 use crate::agent::Agent;
-use crate::endings::Aside;
 use crate::handover::HandOver;
 use crate::mint::Cx;
 use crate::moves::{Ended, Move};
 use crate::reload::{ARMED, Asking, Progress, Reload};
+use crate::usage::Used;
 use crate::versions::{Life, Record};
 use crate::{
-    Command, ErrorKind, Evidence, Happened, HotReloadStatus, Identity, Outcome, StateReport,
-    Strategy, Traffic, VersionNumber,
+    Command, ErrorKind, Evidence, Happened, HotReloadId, HotReloadStatus, Identity, Outcome,
+    StateFrom, StateReport, Strategy, Traffic, VersionNumber,
 };
 
 /// Where a move leads.
@@ -51,6 +52,10 @@ impl Agent {
             Move::GoBack { target, why } => self.go_back(cx, target, why),
             Move::Arrive => self.arrive(cx),
             Move::Home => self.home(cx),
+            Move::Revive => {
+                self.revive(cx);
+                Next::Same
+            }
             Move::Stop { drain } => self.stop(cx, drain),
             Move::Carry {
                 target,
@@ -83,10 +88,12 @@ impl Agent {
                 reload.progress_at = cx.now;
             }
             (Next::Over, Some(reload)) => {
-                let (agent, reload, pinned) = (self.name.clone(), reload.id, reload.has_pins);
+                let pinned = reload.has_pins.then_some(reload.id);
+                let held = pinned.into_iter().chain(reload.continues);
                 self.reload = None;
                 self.refused = None;
-                if pinned {
+                for reload in held {
+                    let agent = self.name.clone();
                     cx.command(Command::Unpin { agent, reload });
                 }
             }
@@ -99,7 +106,12 @@ impl Agent {
             return Next::Same;
         };
         let id = cx.reload_id();
-        let (number, content) = match existing.and_then(|n| Some((n, self.versions.content(n)?))) {
+        let again = self.take_interrupted(cx, &wanted.content, existing.is_some());
+        let known = match again {
+            Some(again) => Some((again.number, wanted.content)),
+            None => existing.and_then(|n| Some((n, self.versions.content(n)?))),
+        };
+        let (number, content) = match known {
             Some(known) => known,
             None => {
                 let content = wanted.content;
@@ -116,6 +128,9 @@ impl Agent {
                         content,
                         life: Life::Cold,
                         reload: id,
+                        created_at: cx.now,
+                        used: Used::default(),
+                        usage: None,
                         saved: None,
                     },
                 );
@@ -124,6 +139,7 @@ impl Agent {
         };
         if let Some(record) = self.versions.records.get_mut(&number) {
             record.reload = id;
+            record.content = content;
         }
         self.endings.release(&content.identity);
         self.refused = None;
@@ -131,6 +147,7 @@ impl Agent {
         let mut reload = Reload::new(cx, id, number, content, wanted.settings);
         reload.stable = self.permanent;
         reload.serves_already = existing.is_some();
+        reload.continues = again.map(|again| again.id);
         reload.baseline = self.recent.baseline();
         reload.take_policies();
         let identity = content.identity;
@@ -142,6 +159,9 @@ impl Agent {
                 identity,
             },
         );
+        if let Some(continues) = reload.continues {
+            cx.tell(Some(id), Happened::BegunAgain { continues, number });
+        }
         if reload.is_first() {
             reload.progress = Progress::Pending {
                 pinned: Asking::Done,
@@ -196,8 +216,12 @@ impl Agent {
             _ => None,
         };
         let drained = hand.is_some_and(HandOver::has_drained);
-        reload.state = hand.and_then(HandOver::done).map(|done| StateReport {
-            state_from: Some(done.state_from),
+        let given = hand.and_then(HandOver::done).map(|done| done.state_from);
+        // Where nothing serves after a start there is nobody to get the state from.
+        let alone = self.serving.is_none() && reload.content.stateful && !reload.is_first();
+        let begins = given.or(alone.then_some(StateFrom::None));
+        reload.state = begins.map(|state_from| StateReport {
+            state_from: Some(state_from),
             ..StateReport::default()
         });
         for old in self.route(cx, Some(Traffic::all_to(number)), cause) {
@@ -318,6 +342,17 @@ impl Agent {
             return;
         };
         let (id, identity) = (reload.id, reload.content.identity);
+        self.set_aside(cx, id, identity, aside, reason);
+    }
+
+    pub(crate) fn set_aside(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: HotReloadId,
+        identity: Identity,
+        aside: Aside,
+        reason: String,
+    ) {
         self.endings.put(cx.now, identity, aside, reason.clone());
         let again = self.endings.again_at(&identity);
         let again_in_ms = again.map(|again| again.0.saturating_sub(cx.now.0));

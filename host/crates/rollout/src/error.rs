@@ -1,9 +1,9 @@
 //! What kinds of things go wrong, in the words of the domain.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The kind of an error, for whoever branches on it; the sentence beside it carries the subject.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ErrorKind {
     /// The version, its configuration or the order is not acceptable.

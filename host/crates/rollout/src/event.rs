@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     AgentName, Arm, Fault, HealthSettings, Identity, Moment, Plan, ReloadSettings, RollbackAnswer,
@@ -118,6 +118,24 @@ pub enum Event {
         /// One entry for each live version that took calls; the core knows which of them is on trial.
         versions: Vec<Measure>,
     },
+    /// Answer to [`crate::Command::Remember`] with a ticket: it is written, or why it is not.
+    Written {
+        /// The agent.
+        agent: AgentName,
+        /// From the command.
+        ticket: Ticket,
+        /// `Err`: what is wrong with the journal. The move that waits for it is not made, and it is asked for again.
+        result: Result<(), String>,
+    },
+    /// The version that serves keeps failing for reasons of its own, outside of any reload: its instances trap again and again.
+    CrashLoop {
+        /// The agent.
+        agent: AgentName,
+        /// The version.
+        number: VersionNumber,
+        /// What was seen: how often, in what time, and the last trap.
+        reason: String,
+    },
     /// Answer to [`crate::Command::Judge`].
     Judged {
         /// The agent.
@@ -157,6 +175,8 @@ impl Event {
             | Self::Cut { agent, .. }
             | Self::HandedOver { agent, .. }
             | Self::Measured { agent, .. }
+            | Self::Written { agent, .. }
+            | Self::CrashLoop { agent, .. }
             | Self::Judged { agent, .. }
             | Self::Monitored { agent, .. } => Some(agent),
         }
@@ -164,7 +184,8 @@ impl Event {
 }
 
 /// What a version is made of, as far as the core needs to know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Content {
     /// What makes it the same as another.
     pub identity: Identity,
@@ -223,7 +244,7 @@ pub struct HandedOver {
 }
 
 /// Where the state that a version began with came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StateFrom {
     /// A `save` of the version before it, with all calls that it had answered.

@@ -7,8 +7,8 @@ use crate::asks::Waits;
 use crate::mint::{Cx, Mint};
 use crate::reload::{Progress, Reload};
 use crate::{
-    AgentName, AgentView, Command, Event, Happened, HotReloadId, HotReloadResult, Moment, Order,
-    OrderError, Ticket, VersionNumber, Window,
+    AgentName, AgentView, Command, Event, Happened, HotReloadId, HotReloadResult, Memory, Moment,
+    Order, OrderError, Remembered, Ticket, VersionNumber, Window,
 };
 
 /// How many removed agents are remembered at most. Their history and the numbers of their versions are small; names
@@ -56,6 +56,45 @@ impl Fleet {
             wakeup_of: BTreeMap::new(),
             removed: BTreeSet::new(),
         }
+    }
+
+    /// A fleet as a start finds it: every agent with what is remembered of it. The answer brings the permanent versions up, and
+    /// they are routed to as soon as they are ready, before the directory was looked at; a reload that went on has ended as
+    /// cancelled and begins again when the directory asks for the same content.
+    #[must_use]
+    pub fn restore(
+        settings: FleetSettings,
+        now: Moment,
+        remembered: Vec<Remembered>,
+    ) -> (Self, Vec<Command>) {
+        let (mut fleet, mut out) = (Self::new(settings), Vec::new());
+        fleet.now = now;
+        for Remembered { memory, settings } in remembered {
+            if memory.is_nothing() {
+                continue;
+            }
+            let name = memory.agent.clone();
+            let (agent, went_on) = Agent::restored(now, memory, settings);
+            fleet.agents.insert(name.clone(), agent);
+            fleet.with(&name, &mut out, |agent, cx| agent.come_back(cx, went_on));
+        }
+        fleet.grant(&mut out);
+        for _ in MAX_REMOVED..fleet.removed.len() {
+            fleet.forget_removed(&mut out);
+        }
+        (fleet, out)
+    }
+
+    /// Whether a permanent version is still on its way up after a start; one that could not be brought up is not.
+    #[must_use]
+    pub fn comes_up(&self) -> bool {
+        self.agents.values().any(Agent::comes_up)
+    }
+
+    /// What is to be remembered of an agent now.
+    #[must_use]
+    pub fn memory(&self, agent: &AgentName) -> Option<Memory> {
+        self.agents.get(agent).map(Agent::memory)
     }
 
     /// Takes in what happened, and answers with what is to be done about it, in this order.
@@ -174,6 +213,7 @@ impl Fleet {
         let mut cx = Cx {
             now: self.now,
             agent: name.clone(),
+            start: out.len(),
             out,
             mint: &mut self.mint,
             deeds: Vec::new(),
@@ -270,6 +310,13 @@ impl Fleet {
                 identity,
             });
         }
+        out.push(Command::Remember {
+            memory: Box::new(Memory {
+                removed_at: Some(at),
+                ..Memory::nothing(name)
+            }),
+            ticket: None,
+        });
     }
 }
 

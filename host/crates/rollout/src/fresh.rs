@@ -22,6 +22,7 @@ impl Reload {
             content,
             stable: None,
             seed: cx.seed(),
+            continues: None,
             started: cx.now,
             since: cx.now,
             progress_at: cx.now,

@@ -8,7 +8,8 @@
 //! - a version that is not ready is never routed to;
 //! - an agent that had a serving version has one until its file is removed;
 //! - every accepted version ends live or unloaded;
-//! - a policy proposes and this crate decides.
+//! - a policy proposes and this crate decides;
+//! - nothing gives a version more than it has before that is written, and nothing towards safety waits for it.
 //!
 //! Where to look: an event becomes facts in `answers`, `ticks` and `orders`; `moves` says which move is due, without
 //! changing anything; `enter` carries a move out and is the only place that changes where a reload stands; `agent` calls
@@ -16,14 +17,20 @@
 //! `rounds` takes the answers of policies in and tells what came of them, in the words of `deeds`.
 //! `stages` holds what comes between the first traffic and all of it, `bake` what follows; `handover` brings state to a
 //! candidate, `carry` brings it back; `traffic` is the one pointer that is stored.
+//!
+//! What outlives the process is a [`Memory`]: `remember` takes it from an agent and gives it out where it has changed, before the
+//! commands that follow; `written` holds back what widens until it is on the disk; `restore` begins with what is remembered, and
+//! `revive` brings up what is permanent. `breaker` and `crash` look at an agent over its reloads.
 
 mod agent;
 mod answers;
 mod asks;
 mod back;
 mod bake;
+mod breaker;
 mod carry;
 mod command;
+mod crash;
 mod decision;
 mod deeds;
 mod endings;
@@ -35,6 +42,7 @@ mod fleet;
 mod fresh;
 mod handover;
 mod judge;
+mod memory;
 mod metrics;
 mod mint;
 mod moves;
@@ -46,8 +54,11 @@ mod plan;
 mod policy;
 mod progress;
 mod reload;
+mod remember;
+mod restore;
 mod result;
 mod results;
+mod revive;
 mod rounds;
 mod series;
 mod settings;
@@ -57,9 +68,11 @@ mod status;
 mod steps;
 mod ticks;
 mod traffic;
+mod usage;
 mod validate;
 mod versions;
 mod view;
+mod written;
 
 pub use command::{Command, PolicyCall, Split, StateSource, Traffic};
 pub use decision::{Action, Decided, Decision};
@@ -71,6 +84,10 @@ pub use event::{
 pub use figures::Figures;
 pub use fleet::{Fleet, FleetSettings};
 pub use judge::{Judgement, combine};
+pub use memory::{
+    Aside, EndingMemory, Memory, Past, ReloadMemory, Remembered, ResourceUsage, ReturnMemory,
+    VersionMemory,
+};
 pub use notice::{Happened, Notice};
 pub use order::{Order, OrderError, StateChoice};
 pub use plan::MAX_STAGES;
@@ -94,6 +111,6 @@ pub use policy::{
     RollbackAnswer, Stage, Step, StrategyAnswer, Verdict, Version,
 };
 pub use settings::{
-    HealthSettings, MirrorRequests, MirrorSettings, OnInconclusive, OnUnproven, PolicyMode,
-    PolicyRef, ReloadSettings, RollbackSettings, Strategy,
+    Breaker, HealthSettings, MirrorRequests, MirrorSettings, OnCrashLoop, OnInconclusive,
+    OnUnproven, PolicyMode, PolicyRef, ReloadSettings, RollbackSettings, Strategy,
 };

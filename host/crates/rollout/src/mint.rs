@@ -42,6 +42,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) agent: AgentName,
     pub(crate) out: &'a mut Vec<Command>,
     pub(crate) mint: &'a mut Mint,
+    /// Where the commands of this step begin.
+    pub(crate) start: usize,
     /// What was done in this step, for the record of a decision.
     pub(crate) deeds: Vec<(HotReloadId, Action)>,
 }

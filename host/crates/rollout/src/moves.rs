@@ -51,6 +51,8 @@ pub(crate) enum Move {
     Arrive,
     /// The permanent version serves again, in place of one that no reload is about.
     Home,
+    /// After a start: the permanent version is brought up.
+    Revive,
     /// A target is to get its state before anything goes back to it.
     Carry {
         target: VersionNumber,
@@ -98,6 +100,7 @@ impl Move {
             Self::Share { .. }
             | Self::Disarm { .. }
             | Self::Home
+            | Self::Revive
             | Self::Carry { .. }
             | Self::Give
             | Self::Refuse { .. }
@@ -121,6 +124,9 @@ impl Agent {
     pub(crate) fn decide(&self, now: Moment) -> Option<Move> {
         if let Some(carry) = &self.carry {
             return self.decide_carry(now, carry);
+        }
+        if let Some(due) = self.decide_revival(now) {
+            return Some(due);
         }
         let Some(reload) = &self.reload else {
             return self.decide_idle(now);
@@ -170,9 +176,16 @@ impl Agent {
         if let Some((target, choice)) = self.onward {
             return Some(self.way_back(target, crate::orders::by_operator(), choice));
         }
+        if self.comes_up() || self.awaits_permanent(wanted) {
+            return None;
+        }
         let unsettled = self.serving.filter(|_| self.serving != self.permanent);
         if self.versions.is(self.permanent, wanted) {
-            return unsettled.map(|_| Move::Home);
+            // After a start it may still be on its way up.
+            let up = self
+                .permanent
+                .is_some_and(|number| self.versions.is_ready(number));
+            return unsettled.filter(|_| up).map(|_| Move::Home);
         }
         // A version that serves without ever having been judged to its end: its successor came to nothing.
         let again = unsettled
@@ -181,7 +194,9 @@ impl Agent {
             Some(number) => Some(Move::Begin {
                 existing: Some(number),
             }),
-            None => (!self.is_blocked(now)).then_some(Move::Begin { existing: None }),
+            None => self
+                .may_come_in(now)
+                .then_some(Move::Begin { existing: None }),
         }
     }
 
@@ -199,7 +214,7 @@ impl Agent {
         }
         if matches!(reload.progress, Progress::Unproven { .. }) {
             let reason = "a newer version comes in".to_owned();
-            return (!self.is_blocked(now)).then_some(Move::Disarm {
+            return self.may_come_in(now).then_some(Move::Disarm {
                 evidence: None,
                 reason,
             });
@@ -220,7 +235,7 @@ impl Agent {
             });
         }
         let reason = "superseded by a newer version".to_owned();
-        (!self.is_blocked(now)).then_some(Move::Cancel {
+        self.may_come_in(now).then_some(Move::Cancel {
             why: Ended::Superseded,
             reason,
         })
@@ -264,8 +279,9 @@ impl Agent {
             return None;
         }
         let planned = *planned == Asking::Done || reload.pushed > Pushed::No;
-        let warm =
-            reload.warm_at().is_some_and(|warm| warm <= now) && reload.checks.asked.is_none();
+        // One more check that goes on while the first traffic waits to be written does not take that back.
+        let checked = reload.checks.asked.is_none() || self.due.is_some();
+        let warm = reload.warm_at().is_some_and(|warm| warm <= now) && checked;
         if planned && warm {
             return Some(self.first_traffic(reload));
         }

@@ -177,4 +177,34 @@ pub enum Happened {
     },
     /// The agent was stopped because its file is gone.
     Stopped,
+    /// What comes next for the reload cannot be recorded, and waits.
+    NotRecorded {
+        /// What is wrong.
+        reason: String,
+    },
+    /// The host has started, and this agent is as it is remembered.
+    Restored {
+        /// What comes up at once.
+        permanent: Option<VersionNumber>,
+        /// The candidate of the reload that went on when the host ended.
+        candidate: Option<VersionNumber>,
+        /// What became of that reload: cancelled, rolled back where it was on its way back, or completed.
+        became: Option<HotReloadStatus>,
+    },
+    /// A reload that the end of the host had interrupted begins again from its first stage, with evidence at zero.
+    BegunAgain {
+        /// The one that was interrupted.
+        continues: HotReloadId,
+        /// The candidate of both.
+        number: VersionNumber,
+    },
+    /// What serves keeps crashing, outside of any reload of its own.
+    CrashLoop {
+        /// The version.
+        number: VersionNumber,
+        /// What was seen.
+        reason: String,
+        /// What is done about it.
+        follows: String,
+    },
 }

@@ -5,6 +5,7 @@ use crate::carry::After;
 use crate::mint::Cx;
 use crate::moves::{Ended, Move};
 use crate::reload::{Back, By, Progress, Pushed, Reload};
+use crate::stages::Target;
 use crate::steps::Swings;
 use crate::{Evidence, Happened, Moment, Order, OrderError, StateChoice, VersionNumber};
 
@@ -21,7 +22,7 @@ impl Agent {
             Order::Abort { state } => self.abort(order, state),
             Order::Rollback { to, state } => self.rollback(order, to, state),
             Order::SetSplit { percent } => self.set_split(order, percent),
-            Order::Retry => self.retry(order),
+            Order::Retry => self.retry(cx.now, order),
         }?;
         if !matches!(order, Order::Pause | Order::SetSplit { .. }) {
             self.refused = None;
@@ -107,6 +108,7 @@ impl Agent {
             return Err(paused);
         }
         reload.paused = true;
+        reload.forget_wished_share();
         Ok(Vec::new())
     }
 
@@ -127,14 +129,22 @@ impl Agent {
         );
         let no_shares = self.nothing(order, "no reload splits traffic");
         let reload = self.steered(order)?;
-        if !matches!(reload.progress, Progress::Splitting(_)) {
+        let Progress::Splitting(split) = &mut reload.progress else {
             return Err(no_shares);
-        }
+        };
         if !(1..=99).contains(&percent) {
             return Err(bounds);
         }
         reload.swings = Swings::default();
+        // Of two orders that wait to be written the later one stands.
+        reload.pushed = Pushed::No;
         let ordered = true;
+        if percent > split.percent {
+            // It stands from now on, and is given once it is written.
+            split.ordered = true;
+            split.target = Some(Target { percent, ordered });
+            return Ok(Vec::new());
+        }
         Ok(vec![Move::Share { percent, ordered }])
     }
 
@@ -168,6 +178,7 @@ impl Agent {
             Pushed::Traffic
         };
         reload.pushed = reload.pushed.max(pushed);
+        reload.forget_target();
         reload.paused = false;
         reload.held = None;
         reload.swings = Swings::default();
@@ -222,9 +233,6 @@ impl Agent {
             moves.push(cancelled(order));
         } else {
             moves.push(self.way_back(permanent, by_operator(), choice));
-            if matches!(moves.first(), Some(Move::GoBack { .. })) {
-                moves.push(Move::Arrive);
-            }
         }
         self.onward = further;
         Ok(moves)
@@ -263,19 +271,24 @@ impl Agent {
             }
             None if going => permanent,
             None => {
-                let earlier = self.kept.iter().filter(|kept| **kept < permanent).max();
                 let none = || self.nothing(order, "no version before this one is kept");
-                *earlier.ok_or_else(none)?
+                self.kept_before(permanent).ok_or_else(none)?
             }
         };
         Ok((permanent, target))
+    }
+
+    /// The newest kept version that was permanent before this one.
+    pub(crate) fn kept_before(&self, number: VersionNumber) -> Option<VersionNumber> {
+        let earlier = self.kept.iter().filter(|kept| **kept < number);
+        earlier.max().copied()
     }
 
     fn can_return_to(&self, number: VersionNumber) -> bool {
         self.kept.contains(&number) && self.versions.content(number).is_some()
     }
 
-    fn retry(&mut self, order: Order) -> Result<Vec<Move>, OrderError> {
+    fn retry(&mut self, now: Moment, order: Order) -> Result<Vec<Move>, OrderError> {
         let going = |reload: &&Reload| !matches!(reload.progress, Progress::Unproven { .. });
         if let Some(reload) = self.reload.as_ref().filter(going) {
             return Err(self.conflict(order, reload));
@@ -284,10 +297,18 @@ impl Agent {
             return Err(self.nothing(order, "the agent's file is gone"));
         };
         let identity = wanted.content.identity;
-        if !self.endings.iter().any(|(blocked, _)| *blocked == identity) {
+        let aside = self.endings.iter().any(|(blocked, _)| *blocked == identity);
+        let stopped = self.broken_until(now).is_some();
+        let is_permanent = self.versions.is(self.permanent, &wanted.content);
+        // To bring up what was permanent says nothing for the file that is there now.
+        if self.try_revival(now) && !is_permanent {
+            return Ok(Vec::new());
+        }
+        if !aside && !stopped && !is_permanent {
             return Err(self.nothing(order, "what the directory asks for was not put aside"));
         }
         self.endings.clear(&identity);
+        self.rollbacks.clear();
         Ok(Vec::new())
     }
 }
@@ -304,6 +325,7 @@ impl Reload {
         match &mut self.progress {
             Progress::Splitting(split) if split.ordered => {
                 split.ordered = false;
+                split.target = None;
                 true
             }
             Progress::Splitting(split) if !stood && needs_operator => {
@@ -322,7 +344,7 @@ pub(crate) fn cancelled(order: Order) -> Move {
     }
 }
 
-fn why_cancelled(order: Order) -> &'static str {
+pub(crate) fn why_cancelled(order: Order) -> &'static str {
     match order {
         Order::Rollback { .. } => "an operator went back before it had traffic",
         _ => "an operator aborted it",

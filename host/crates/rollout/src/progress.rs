@@ -2,7 +2,7 @@
 
 use crate::handover::HandingOver;
 use crate::stages::{Listening, Splitting};
-use crate::{Blame, Fault, HotReloadStatus, Moment, StateReport, Ticket, VersionNumber};
+use crate::{Aside, Blame, Fault, HotReloadStatus, Moment, StateReport, Ticket, VersionNumber};
 
 /// Where a reload stands, with what belongs to that alone.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,6 +107,8 @@ pub(crate) struct Return {
     pub(crate) until: Moment,
     /// What becomes of the state by it.
     pub(crate) state: Option<StateReport>,
+    /// Its state is what it was when it was saved: what others answer until the target is up is missing, too.
+    pub(crate) as_it_was: bool,
 }
 
 /// Why traffic goes back.
@@ -129,4 +131,25 @@ pub(crate) enum By {
     File,
     /// There was not enough evidence.
     Unproven,
+    /// It kept crashing, outside of any reload.
+    CrashLoop,
+}
+
+impl By {
+    /// What becomes of the content that is gone back from; none where it may come in again at once.
+    pub(crate) fn aside(self) -> Option<Aside> {
+        match self {
+            Self::Verdict(Blame::Candidate | Blame::Unknown)
+            | Self::Guard
+            | Self::Operator
+            | Self::CrashLoop => Some(Aside::Quarantined),
+            Self::Verdict(Blame::Environment) | Self::Unproven => Some(Aside::Blameless),
+            Self::File => None,
+        }
+    }
+
+    /// A policy or the guard said so.
+    pub(crate) fn is_judged(self) -> bool {
+        matches!(self, Self::Verdict(_) | Self::Guard)
+    }
 }

@@ -135,6 +135,8 @@ pub(crate) struct Reload {
     pub(crate) stable: Option<VersionNumber>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) seed: u64,
+    /// The reload that the end of the host interrupted and that this one begins again.
+    pub(crate) continues: Option<HotReloadId>,
     pub(crate) started: Moment,
     pub(crate) since: Moment,
     /// Since when nothing has moved, times of standing still taken out.

@@ -22,7 +22,7 @@ pub enum Evidence {
 }
 
 /// One entry of an agent's history.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HotReloadResult {
     /// The reload.
     pub id: HotReloadId,
@@ -55,7 +55,7 @@ pub struct HotReloadResult {
 }
 
 /// What state a version began with, or was gone back to with. What does not apply is left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct StateReport {
     /// After a swap: where the new version's state came from.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,7 +72,7 @@ pub struct StateReport {
 }
 
 /// Which state serves again after a way back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Restored {
     /// The target's own instance, as it was when it was saved.

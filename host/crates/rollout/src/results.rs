@@ -1,10 +1,14 @@
 //! What became of an agent's reloads: written at their ends, amended afterwards, and read when one is taken up again.
 
-use crate::agent::{Agent, MAX_HISTORY, Past};
+use crate::agent::{Agent, MAX_HISTORY};
 use crate::mint::Cx;
 use crate::reload::{Progress, Reload};
 use crate::versions::described;
-use crate::{Command, ErrorKind, HotReloadId, HotReloadResult, HotReloadStatus, Outcome, Plan};
+use std::sync::Arc;
+
+use crate::{
+    Command, ErrorKind, HotReloadId, HotReloadResult, HotReloadStatus, Outcome, Past, Plan,
+};
 
 impl Agent {
     /// Writes the reload's result, in place of an earlier one of the same reload.
@@ -53,12 +57,21 @@ impl Agent {
             lost_requests: reload.lost,
         };
         let version = described(reload.number, &reload.content);
+        self.keep_result(
+            cx,
+            Past {
+                result,
+                version,
+                outcome,
+            },
+        );
+    }
+
+    /// Puts a result in front of the history, in place of an earlier one of the same reload.
+    pub(crate) fn keep_result(&mut self, cx: &mut Cx<'_>, past: Past) {
+        let result = past.result.clone();
         self.history.retain(|past| past.result.id != result.id);
-        self.history.push_front(Past {
-            result: result.clone(),
-            version,
-            outcome,
-        });
+        self.history.push_front(Arc::new(past));
         self.history.truncate(MAX_HISTORY);
         cx.command(Command::Finished {
             agent: self.name.clone(),
@@ -74,6 +87,7 @@ impl Agent {
         change: impl FnOnce(&mut HotReloadResult),
     ) {
         if let Some(past) = self.history.iter_mut().find(|past| past.result.id == id) {
+            let past = Arc::make_mut(past);
             change(&mut past.result);
             let result = past.result.clone();
             cx.command(Command::Finished {
@@ -95,7 +109,7 @@ impl Agent {
             .history
             .iter()
             .find(|past| past.result.id == record.reload);
-        if let Some(Past { result, .. }) = past {
+        if let Some(result) = past.map(|past| &past.result) {
             reload.progress = Progress::Settled(result.status);
             reload.stable = result.from;
             reload.started = result.started_at;

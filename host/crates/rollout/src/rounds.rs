@@ -34,7 +34,7 @@ impl Agent {
         strategy: Option<Result<StrategyAnswer, Fault>>,
     ) {
         // What was done is known only afterwards, and stands before all of it.
-        let at = cx.out.len();
+        let at = cx.start;
         let Some(mut taken) = self.take_round(cx, ticket, answers, strategy) else {
             return self.advance(cx, Vec::new());
         };
@@ -65,11 +65,18 @@ impl Agent {
     ) -> Decided {
         let reload = self.reload.as_ref().filter(|reload| reload.id == id);
         let deeds = cx.deeds.iter().filter(|(of, _)| *of == id);
-        let action = crate::deeds::furthest(deeds.map(|(_, deed)| deed))
+        let deed = crate::deeds::furthest(deeds.map(|(_, deed)| deed));
+        let decided = deed.is_some() && self.due.is_some();
+        let action = deed
             .or_else(|| reload.map(|reload| reload.stays(cx.now)))
             .unwrap_or(crate::Action::Stay);
         let mut clamps = stepped.clamps;
-        clamps.extend(reload.and_then(|reload| reload.unfulfilled(cx.now, stepped.step.as_ref())));
+        let open = reload.and_then(|reload| reload.unfulfilled(cx.now, stepped.step.as_ref()));
+        clamps.extend(open.filter(|_| !decided).map(|open| match &self.due {
+            // It was decided in an earlier round.
+            Some(_) => "it is decided already, and waits until that is recorded".to_owned(),
+            None => open,
+        }));
         clamps.extend(crate::deeds::beyond_what_was_said(
             &action, &judgement, wished,
         ));
@@ -101,6 +108,7 @@ impl Agent {
         let moved_on = std::mem::take(&mut reload.moved_on);
         if !judgement.fit() {
             reload.wish = None;
+            reload.forget_wished_share();
         }
         let mut stepped = reload.take_step(cx, strategy, &judgement, moved_on);
         // What speaks for it spoke of where it stood before: nothing goes forward by that.
@@ -193,6 +201,7 @@ impl Reload {
     /// that were answered.
     pub(crate) fn unanswered(&mut self, cx: &mut Cx<'_>) {
         self.wish = None;
+        self.forget_wished_share();
         let mut answers = Vec::new();
         self.only_enforcing(&mut answers);
         let judgement = combine(&answers);

@@ -198,6 +198,39 @@ pub struct RollbackSettings {
     pub timeout: Duration,
     /// The rollback policies, in the order they were written.
     pub policies: Vec<PolicyRef>,
+    /// When no further version comes in by itself.
+    pub breaker: Breaker,
+    /// What happens when the permanent version's instances trap again and again.
+    pub on_crash_loop: OnCrashLoop,
+}
+
+/// After so many rollbacks by policies within the time no version comes in until an operator says so, or the time has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Breaker {
+    /// How many; 0: any number.
+    pub count: u32,
+    /// Within this time.
+    pub window: Duration,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self {
+            count: 3,
+            window: Duration::from_secs(60 * 60),
+        }
+    }
+}
+
+/// What happens when the permanent version's instances trap again and again outside of a reload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnCrashLoop {
+    /// It is told, and serves on as it can.
+    #[default]
+    Tell,
+    /// The newest kept version takes over.
+    Rollback,
 }
 
 impl Default for RollbackSettings {
@@ -211,6 +244,8 @@ impl Default for RollbackSettings {
                 mode: PolicyMode::Enforce,
                 settings: "{}".to_owned(),
             }],
+            breaker: Breaker::default(),
+            on_crash_loop: OnCrashLoop::default(),
         }
     }
 }

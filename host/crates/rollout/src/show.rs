@@ -1,8 +1,8 @@
 //! An agent as people see it.
 
+use crate::Aside;
 use crate::agent::Agent;
 use crate::answers::FAULTS_TO_SHOW;
-use crate::endings::Aside;
 use crate::reload::{Judge, Progress, Reload};
 use crate::stages::count;
 use crate::{
@@ -53,16 +53,19 @@ impl Agent {
             (Some(_), _, _) => AgentState::Serving,
             (None, None, _) => AgentState::Stopped,
             (None, Some(_), Some(_)) => AgentState::Starting,
+            (None, Some(_), None) if self.comes_up() => AgentState::Starting,
             (None, Some(_), None) => AgentState::Failed,
         }
     }
 
     fn version(&self, number: VersionNumber) -> Option<VersionView> {
-        let identity = self.versions.content(number)?.identity;
+        let record = self.versions.records.get(&number)?;
+        let identity = record.content.identity;
         Some(VersionView {
             number,
             digest: identity.component,
             config_digest: identity.config,
+            usage: record.usage,
         })
     }
 
@@ -111,13 +114,14 @@ impl Agent {
         let name = &self.name;
         if let Some((identity, reason)) = self.diverged(now) {
             let ending = self.endings.blocking(now, &identity);
-            let quarantined = ending.is_some_and(|ending| ending.aside == Aside::Quarantined);
-            let kind = if quarantined {
-                "quarantined"
-            } else {
-                "diverged"
+            let kind = match ending.map(|ending| ending.aside) {
+                Some(Aside::Quarantined) => "quarantined",
+                Some(_) => "diverged",
+                None => "breaker",
             };
-            let since = ending.map_or(now, |ending| ending.since);
+            let stopped = || Some(self.stopped_by_breaker(now)?.1);
+            let since = ending.map(|ending| ending.since).or_else(stopped);
+            let since = since.unwrap_or(now);
             let text = format!("what the directory asks for does not come in: {reason}");
             list.push(Attention {
                 kind,
@@ -126,6 +130,10 @@ impl Agent {
                 command: format!("caxton retry {name}"),
             });
         }
+        list.extend(self.not_up_attention());
+        list.extend(self.crash_attention());
+        let due = self.due.as_ref();
+        list.extend(due.and_then(|due| due.trouble(name.as_ref())));
         if let Some(refused) = &self.refused {
             list.push(Attention {
                 kind: "order-failed",

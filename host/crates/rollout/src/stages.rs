@@ -20,8 +20,18 @@ pub(crate) struct Splitting {
     pub(crate) ordered: bool,
     /// An operator lets the stage go on.
     pub(crate) let_on: bool,
+    /// A larger share that it is to get within the stage.
+    pub(crate) target: Option<Target>,
     /// Counted requests that the candidate has finished in this stage.
     pub(crate) requests: u64,
+}
+
+/// A share other than that of the stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) percent: u8,
+    /// An operator said so, and not the strategy policy.
+    pub(crate) ordered: bool,
 }
 
 /// The candidate hears copies.
@@ -40,7 +50,9 @@ enum Onward {
 impl Agent {
     /// How the candidate gets its first traffic, now that it is ready.
     pub(crate) fn first_traffic(&self, reload: &Reload) -> Move {
-        let at_once = reload.serves_already || reload.pushed > Pushed::No;
+        // Where nothing serves there is nothing to share with, or to listen to.
+        let alone = reload.serves_already || self.serving.is_none();
+        let at_once = alone || reload.pushed > Pushed::No;
         match reload.strategy() {
             Strategy::TrafficSplitting if !at_once => Move::Stage(0),
             Strategy::Parallel if !at_once && self.takes_state(reload) => {
@@ -53,6 +65,9 @@ impl Agent {
 
     /// What follows for a candidate with a share or with copies.
     pub(crate) fn decide_on_trial(&self, now: Moment, reload: &Reload) -> Option<Move> {
+        if let Some(Target { percent, ordered }) = reload.target() {
+            return Some(Move::Share { percent, ordered });
+        }
         if reload.paused || reload.held.is_some() {
             return None;
         }
@@ -94,6 +109,7 @@ impl Agent {
             percent,
             ordered: false,
             let_on: false,
+            target: None,
             requests: 0,
         }))
     }
@@ -113,6 +129,7 @@ impl Agent {
             reload.swings.change(split.percent, percent);
         }
         split.percent = percent;
+        split.target = None;
         split.ordered |= ordered;
         let stage = split.stage;
         reload.move_on();
@@ -174,6 +191,27 @@ impl Reload {
             return None;
         };
         Some((self.stages().get(split.stage)?, split))
+    }
+
+    /// A larger share that is due now.
+    fn target(&self) -> Option<Target> {
+        let (_, split) = self.stage()?;
+        let due = |target: &Target| target.ordered || self.may_rise();
+        split.target.filter(due)
+    }
+
+    /// No other share is to be given any more.
+    pub(crate) fn forget_target(&mut self) {
+        if let Progress::Splitting(split) = &mut self.progress {
+            split.target = None;
+        }
+    }
+
+    /// The strategy policy wants no other share any more.
+    pub(crate) fn forget_wished_share(&mut self) {
+        if let Progress::Splitting(split) = &mut self.progress {
+            split.target = split.target.filter(|target| target.ordered);
+        }
     }
 
     /// What a stage, or listening, lasts at least: time, counted requests, and those there were.

@@ -3,6 +3,7 @@
 use crate::mint::Cx;
 use crate::moves::Move;
 use crate::reload::{Progress, Reload, Wish};
+use crate::stages::Target;
 use crate::{Fault, FaultKind, Judgement, Moment, Step, StrategyAnswer};
 
 /// How often the strategy policy may raise a share that it had lowered, in one reload. A version that is doubted twice and
@@ -119,6 +120,7 @@ impl Reload {
             }
             Err(fault) => {
                 self.wish = None;
+                self.forget_wished_share();
                 self.strategy.fault(cx, self.id, fault);
                 stepped.faulty = true;
             }
@@ -133,6 +135,7 @@ impl Reload {
         now: Moment,
     ) -> Result<Heeded, &'static str> {
         self.wish = None;
+        self.forget_wished_share();
         let fit = judgement.fit();
         match step {
             Step::Wait => {}
@@ -154,7 +157,7 @@ impl Reload {
         Ok(Heeded::default())
     }
 
-    fn heed_share(&self, percent: u8, fit: bool, now: Moment) -> Result<Heeded, &'static str> {
+    fn heed_share(&mut self, percent: u8, fit: bool, now: Moment) -> Result<Heeded, &'static str> {
         let Progress::Splitting(split) = self.progress else {
             return Err("there is no share to set");
         };
@@ -178,6 +181,14 @@ impl Reload {
             return Ok(Heeded::default());
         }
         let ordered = false;
+        if taken
+            && rises
+            && let Progress::Splitting(split) = &mut self.progress
+        {
+            // It is given once it is written.
+            split.target = Some(Target { percent, ordered });
+            return Ok(Heeded::default());
+        }
         Ok(if taken {
             Heeded {
                 share: Some(Move::Share { percent, ordered }),

@@ -30,6 +30,7 @@ impl Agent {
         if let Some((number, measure)) = self.serving.zip(of(self.serving)) {
             self.versions.answered(number, measure.arm.requests);
         }
+        self.versions.measured(versions);
         self.measure_tail(cx, versions);
         if let Some(reload) = self.reload.as_mut() {
             // What it finishes after a swap began before it and is the slow rest: no figure to hold a candidate against.

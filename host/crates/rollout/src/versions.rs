@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::mint::Cx;
+use crate::usage::Used;
 use crate::{
-    Command, Content, Digest, Happened, HotReloadId, Moment, Restored, Ticket, VersionNumber,
+    Command, Content, Digest, Happened, HotReloadId, Measure, Moment, ResourceUsage, Restored,
+    Ticket, VersionNumber,
 };
 
 /// How long calls that were told to end may take to do so, before the version is dropped all the same.
@@ -50,6 +52,12 @@ pub(crate) struct Record {
     pub(crate) life: Life,
     /// The reload that brought it in.
     pub(crate) reload: HotReloadId,
+    /// When that began.
+    pub(crate) created_at: Moment,
+    /// What it has used up to now.
+    pub(crate) used: Used,
+    /// The same when it was last permanent or served.
+    pub(crate) usage: Option<ResourceUsage>,
     /// Its state as it was saved last.
     pub(crate) saved: Option<Saved>,
 }
@@ -113,6 +121,14 @@ impl Versions {
         }
     }
 
+    /// It goes on with its state.
+    pub(crate) fn forget_saved(&mut self, number: Option<VersionNumber>) {
+        let record = number.and_then(|number| self.records.get_mut(&number));
+        if let Some(record) = record {
+            record.saved = None;
+        }
+    }
+
     pub(crate) fn saved(&self, number: VersionNumber) -> Option<Saved> {
         self.records.get(&number)?.saved
     }
@@ -126,11 +142,31 @@ impl Versions {
         }
     }
 
-    /// Asks for it to be brought up.
+    /// What was counted of each.
+    pub(crate) fn measured(&mut self, measures: &[Measure]) {
+        for measure in measures {
+            if let Some(record) = self.records.get_mut(&measure.number) {
+                record.used.add(measure);
+            }
+        }
+    }
+
+    /// It is not waited for any more; true where it was.
+    pub(crate) fn give_up(&mut self, number: VersionNumber) -> bool {
+        let prepares = |record: &&mut Record| matches!(record.life, Life::Preparing(_));
+        let record = self.records.get_mut(&number).filter(prepares);
+        record.map(|record| record.life = Life::Cold).is_some()
+    }
+
+    /// Asks for it to be brought up, unless it is on its way.
     pub(crate) fn prepare(&mut self, cx: &mut Cx<'_>, number: VersionNumber) {
-        let Some(identity) = self.content(number).map(|content| content.identity) else {
+        let Some(record) = self.records.get(&number) else {
             return;
         };
+        if record.life != Life::Cold {
+            return;
+        }
+        let identity = record.content.identity;
         let ticket = cx.ticket();
         self.set(number, Life::Preparing(ticket));
         let agent = cx.agent.clone();

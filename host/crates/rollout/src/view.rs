@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::{
-    AgentName, Digest, Explanation, HotReloadId, HotReloadStatus, Moment, Strategy, Verdict,
-    VersionNumber,
+    AgentName, Digest, Explanation, HotReloadId, HotReloadStatus, Moment, ResourceUsage, Strategy,
+    Verdict, VersionNumber,
 };
 
 /// What an agent is doing, in one word.
@@ -67,6 +67,9 @@ pub struct VersionView {
     pub digest: Digest,
     /// Of its configuration.
     pub config_digest: Digest,
+    /// What it used while it was permanent; left out until it is so no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<ResourceUsage>,
 }
 
 /// What the directory asks for.

@@ -219,6 +219,12 @@ impl Life {
             asks,
         } = question;
         match asks {
+            // The world writes at once.
+            Asks::Write => Event::Written {
+                agent,
+                ticket,
+                result: Ok(()),
+            },
             Asks::Pin => Event::Pinned {
                 agent,
                 ticket,

@@ -15,6 +15,7 @@ fn tell(agent: &mut Agent, mint: &mut Mint, second: u64, event: Event) -> Vec<Co
         agent: agent.name.clone(),
         out: &mut out,
         mint,
+        start: 0,
         deeds: Vec::new(),
     };
     agent.step(&mut cx, event);
@@ -40,6 +41,14 @@ fn tell(agent: &mut Agent, mint: &mut Mint, second: u64, event: Event) -> Vec<Co
                 agent: agent_name,
                 ticket,
                 plan: Ok(configured),
+            },
+            Command::Remember {
+                ticket: Some(ticket),
+                ..
+            } => Event::Written {
+                agent: agent_name,
+                ticket,
+                result: Ok(()),
             },
             _ => continue,
         };

@@ -19,6 +19,8 @@ enum Letter {
     Lose,
     Seconds(u64),
     Order(Order),
+    /// The host is killed and started.
+    Kill,
 }
 
 const ALPHABET: [Letter; 12] = [
@@ -39,6 +41,23 @@ const ALPHABET: [Letter; 12] = [
     }),
     Letter::Order(Order::Promote { now: true }),
     Letter::Order(Order::Retry),
+];
+
+/// With a journal that takes its time, and a host that is killed.
+const KILLED: [Letter; 10] = [
+    Letter::Drop(1),
+    Letter::Drop(2),
+    Letter::Drop(3),
+    Letter::Remove,
+    Letter::Answer(true),
+    Letter::Answer(false),
+    Letter::Lose,
+    Letter::Seconds(7),
+    Letter::Order(Order::Rollback {
+        to: None,
+        state: StateChoice::Carry,
+    }),
+    Letter::Kill,
 ];
 
 /// For what comes between the first traffic and all of it.
@@ -101,6 +120,14 @@ fn play(stage: &mut Stage, letter: Letter) {
                     cut: 0,
                 });
             }
+            if question.asks == caxton_sim::Asks::Write {
+                let result = if well {
+                    Ok(())
+                } else {
+                    Err("the disk is full".to_owned())
+                };
+                return stage.world.write(&question, result).unwrap();
+            }
             let event = answering.answer(question);
             stage.world.tell(event).unwrap();
         }
@@ -123,6 +150,7 @@ fn play(stage: &mut Stage, letter: Letter) {
             };
             stage.world.tell(measured).unwrap();
         }
+        Letter::Kill => stage.world.restart().unwrap(),
         Letter::Order(order) => {
             let _refused = stage.world.order(&agent, order).unwrap();
         }
@@ -220,4 +248,36 @@ fn from_a_bake_with_state() {
     let mut stage = quiet(Stage::keeping_state());
     stage.drop_file(2);
     assert_eq!(explore_with(&ON_TRIAL, &stage, 4), 12_u64.pow(4));
+}
+
+fn killed(mut stage: Stage, file: u8, length: usize) {
+    stage.world.writes_at_once = false;
+    stage.drop_file(file);
+    let expected = (KILLED.len() as u64).pow(length as u32);
+    assert_eq!(explore_with(&KILLED, &stage, length), expected);
+}
+
+#[test]
+fn from_a_start_with_a_version_that_waits_to_be_written() {
+    killed(quiet(Stage::serving()), 2, 4);
+}
+
+#[test]
+fn from_a_start_with_a_first_deployment_that_waits_to_be_written() {
+    killed(quiet(Stage::new()), 1, 4);
+}
+
+#[test]
+fn from_a_start_with_state_that_waits_to_move() {
+    let mut stage = on_trial(quiet(Stage::keeping_state()), Strategy::Graceful);
+    stage.answers.hands = false;
+    killed(stage, 2, 4);
+}
+
+#[test]
+fn from_a_start_with_a_share() {
+    let mut stage = on_trial(quiet(Stage::serving()), Strategy::TrafficSplitting);
+    stage.settings.reload.stages = vec![Planned::of(10), Planned::of(60)];
+    stage.drop_file(2);
+    killed(stage, 2, 4);
 }

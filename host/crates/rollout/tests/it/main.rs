@@ -2,14 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod boundaries;
+mod breaker;
 mod copies;
+mod crashing;
 mod decisions;
 mod exhaustive;
 mod laws;
 mod policies;
 mod properties;
+mod restart;
 mod scenarios;
 mod shares;
 mod stage;
 mod state;
 mod validation;
+mod written_ahead;

@@ -37,6 +37,8 @@ pub(crate) struct Answers {
     pub(crate) hand_over: Option<HandOverError>,
     /// Hand-overs are answered at all.
     pub(crate) hands: bool,
+    /// What the journal answers, where it does not write at once; none where it does not answer.
+    pub(crate) written: Option<Result<(), &'static str>>,
 }
 
 #[derive(Debug, Clone)]
@@ -131,6 +133,7 @@ impl Stage {
                 lost_step: None,
                 hand_over: None,
                 hands: true,
+                written: None,
             },
             stateful: false,
             has_health: false,
@@ -253,15 +256,22 @@ impl Stage {
     pub(crate) fn answer_all(&mut self) {
         loop {
             let (drains, hands) = (self.answers.drains, self.answers.hands);
+            let writes = self.answers.written.is_some();
             let answerable = |question: &&Question| match question.asks {
                 Asks::Drain(_) => drains,
                 Asks::HandOver { .. } => hands,
+                Asks::Write => writes,
                 _ => true,
             };
             let Some(ticket) = self.world.open.iter().find(answerable).map(|q| q.ticket) else {
                 return;
             };
             let question = self.world.take(ticket).unwrap();
+            if let (Asks::Write, Some(result)) = (&question.asks, self.answers.written) {
+                let result = result.map_err(str::to_owned);
+                self.world.write(&question, result).unwrap();
+                continue;
+            }
             let after = self.monitored(&question);
             let event = self.answer(question);
             self.world.tell(event).unwrap();
@@ -297,6 +307,12 @@ impl Stage {
         } = question;
         let answers = self.answers.clone();
         match asks {
+            // The world writes at once.
+            Asks::Write => Event::Written {
+                agent,
+                ticket,
+                result: Ok(()),
+            },
             Asks::Pin => Event::Pinned {
                 agent,
                 ticket,
@@ -381,6 +397,19 @@ impl Stage {
             versions: Vec::new(),
         };
         self.world.tell(event).unwrap();
+    }
+
+    /// The host is killed and started; the directory has not been looked at yet.
+    pub(crate) fn restart(&mut self) {
+        self.world.restart().unwrap();
+        self.answer_all();
+    }
+
+    /// From here on nothing is written before the journal answers.
+    pub(crate) fn journal_answers(&mut self, written: Option<Result<(), &'static str>>) {
+        self.world.writes_at_once = false;
+        self.answers.written = written;
+        self.answer_all();
     }
 
     /// One more rollback policy.
