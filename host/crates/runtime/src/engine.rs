@@ -1,6 +1,7 @@
 //! One engine for all agents: machine code, linear memories from a pool, and a clock that makes guests yield.
 
-use crate::compile::{Compiler, Digest};
+use crate::cache::{AGENTS, Cache};
+use crate::compile::{CodeCounts, CodeSource, Compiler, Digest};
 use crate::inspect::{Inspection, Refusal, inspect};
 use crate::instance::{make_in, room};
 use crate::logs::{LogQueue, LogSink, TracingSink};
@@ -11,6 +12,7 @@ use crate::store::link;
 use crate::version::Version;
 use sha2::{Digest as _, Sha256};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -52,6 +54,9 @@ pub struct RuntimeOptions {
     pub computing: usize,
     /// Addresses that no agent reaches by HTTP, whatever it was granted: the host's own.
     pub forbidden: Vec<SocketAddr>,
+    /// The folder in which compiled code is kept over restarts, this user's alone. Where it cannot be used a warning is logged, and
+    /// each start compiles.
+    pub compiled: Option<PathBuf>,
     /// Who gets what guests print.
     pub log_sink: Arc<dyn LogSink>,
 }
@@ -63,6 +68,7 @@ impl Default for RuntimeOptions {
             compiles: DEFAULT_COMPILES,
             computing: default_computing(),
             forbidden: Vec::new(),
+            compiled: None,
             log_sink: Arc::new(TracingSink),
         }
     }
@@ -75,6 +81,7 @@ impl std::fmt::Debug for RuntimeOptions {
             .field("compiles", &self.compiles)
             .field("computing", &self.computing)
             .field("forbidden", &self.forbidden)
+            .field("compiled", &self.compiled)
             .finish_non_exhaustive()
     }
 }
@@ -139,11 +146,14 @@ impl Runtime {
         let engine = engine(limit)?;
         start_ticker(&engine)?;
         let linker = link(&engine).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
-        let compiler =
-            Compiler::new(linker, options.compiles).map_err(|error| RuntimeError::Thread {
+        let cache = options.compiled.as_deref();
+        let cache = cache.and_then(|folder| Cache::open(&AGENTS, folder, &engine));
+        let compiler = Compiler::new(linker, options.compiles, cache).map_err(|error| {
+            RuntimeError::Thread {
                 name: "caxton-compile",
                 error,
-            })?;
+            }
+        })?;
         let logs = LogQueue::start(options.log_sink).map_err(|error| RuntimeError::Thread {
             name: "caxton-logs",
             error: error.to_string(),
@@ -167,8 +177,8 @@ impl Runtime {
         inspect(bytes, self.engine.get_wasm_features())
     }
 
-    /// Makes a version ready to be called: inspects, compiles (unless a living version has the same bytes), and tries one
-    /// instance under the version's limits.
+    /// Makes a version ready to be called: inspects, compiles (unless a living version has the same bytes, or their code is on
+    /// disk), and tries one instance under the version's limits.
     ///
     /// Nothing of it is left behind when it fails or when the future is dropped.
     pub async fn prepare(
@@ -185,9 +195,9 @@ impl Runtime {
                 exports: inspection.exports,
             });
         }
-        let (slot, was_there) = self.compiler.code(digest, bytes, &inspection).await?;
+        let (slot, source) = self.compiler.code(digest, bytes, &inspection).await?;
         let compile_time = match slot.code() {
-            Some(code) if !was_there => code.took,
+            Some(code) if source == CodeSource::Compiled => code.took,
             _ => Duration::ZERO,
         };
         let timeout = spec.limits.request_timeout;
@@ -197,7 +207,7 @@ impl Runtime {
         match trial {
             Err(_) => Err(PrepareError::Deadline { limit: timeout }),
             Ok(Err(error)) => Err(error.into()),
-            Ok(Ok(_instance)) => Ok(Arc::new(Version::new(serving, compile_time))),
+            Ok(Ok(_instance)) => Ok(Arc::new(Version::new(serving, source, compile_time))),
         }
     }
 
@@ -206,12 +216,17 @@ impl Runtime {
         bytes: Arc<[u8]>,
     ) -> Result<(Digest, Inspection), PrepareError> {
         let runtime = Arc::clone(self);
-        tokio::task::spawn_blocking(move || {
+        let look = move || {
             let inspection = runtime.inspect(&bytes)?;
             Ok((Sha256::digest(&bytes).into(), inspection))
-        })
-        .await
-        .map_err(|error| PrepareError::Host(error.to_string()))?
+        };
+        self.compiler.blocking(look).await?
+    }
+
+    /// How often code was compiled, found on disk and written there.
+    #[must_use]
+    pub fn code_counts(&self) -> CodeCounts {
+        self.compiler.counts()
     }
 
     /// What is held right now: nothing, once every version is gone and its last call has ended.

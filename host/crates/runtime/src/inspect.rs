@@ -83,7 +83,8 @@ pub enum Refusal {
     CoreModule,
     /// It does not validate.
     #[error(
-        "the component is not valid, at byte {offset}: {message}; build it again, and check with `wasm-tools validate`"
+        "the component is not valid, at byte {offset}: {}; build it again, and check with `wasm-tools validate`",
+        short(.message)
     )]
     Invalid {
         /// Where.
@@ -102,7 +103,11 @@ pub enum Refusal {
         exports: Vec<String>,
     },
     /// This host has not what it needs.
-    #[error("the component imports {import}, which this host does not provide{}", nearest_hint(.nearest.as_deref()))]
+    #[error(
+        "the component imports {}, which this host does not provide{}",
+        short(.import),
+        nearest_hint(.nearest.as_deref())
+    )]
     MissingImport {
         /// What it imports.
         import: String,
@@ -127,12 +132,26 @@ impl Refusal {
     }
 }
 
+/// A component has as many exports as its author likes; a message names so many, each as far as it fits.
 fn list(names: &[String]) -> String {
-    if names.is_empty() {
-        "no exports".into()
-    } else {
-        names.join(", ")
+    const SHOWN: usize = 8;
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| short(name)).collect();
+    match names.len().saturating_sub(SHOWN) {
+        _ if names.is_empty() => "no exports".into(),
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
+}
+
+/// What a component chose to say, on one line and no longer than anybody reads.
+fn short(text: &str) -> String {
+    const SHOWN: usize = 200;
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let mut shown: String = text.chars().take(SHOWN).map(plain).collect();
+    if text.chars().nth(SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 fn nearest_hint(nearest: Option<&str>) -> String {

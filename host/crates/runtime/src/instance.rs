@@ -85,7 +85,9 @@ pub(crate) enum After {
     Usable,
     /// It is sound, and holds things of its call that must not outlast it.
     Spent,
-    /// It must never be entered again, and why.
+    /// It trapped: it must never be entered again.
+    Trapped(String),
+    /// It must never be entered again for another reason.
     Ended(String),
 }
 
@@ -264,6 +266,11 @@ pub(crate) async fn serve(serving: Arc<Serving>, first: Job) {
         let call = Arc::clone(job.call());
         let after = instance.work(&serving, job, reuse == 1).await;
         let kept = matches!(after, After::Usable);
+        if let After::Trapped(reason) = &after
+            && reuse > 1
+        {
+            serving.supervision.trapped(reason);
+        }
         let wanted = serving.runtime.waiting.load(SeqCst) > 0;
         if !kept || left == 0 || wanted || serving.is_retired() {
             drop(instance);
@@ -299,6 +306,7 @@ pub(crate) fn supervise_unless_settled(serving: &Arc<Serving>, call: Arc<Call>) 
 }
 
 async fn make_for(serving: &Arc<Serving>, job: Job) -> Option<(Instance, Job)> {
+    let job = serving.until_replaced(job).await?;
     let call = Arc::clone(job.call());
     let limit = serving.spec.limits.request_timeout;
     let made = tokio::select! {
@@ -310,6 +318,11 @@ async fn make_for(serving: &Arc<Serving>, job: Job) -> Option<(Instance, Job)> {
     match made {
         Ok(instance) => Some((instance, job)),
         Err(error) => {
+            if let CallError::Trap(reason) = &error
+                && serving.reuse() > 1
+            {
+                serving.supervision.trapped(reason);
+            }
             job.refuse(error);
             None
         }
@@ -381,8 +394,15 @@ async fn run_handle(
     };
     let (answer, after) = match ran {
         Ok(Ok(answer)) => (answered(serving, answer), After::Usable),
-        Ok(Err(trap)) => ended(CallError::Trap(explain(&trap, store.data()))),
-        Err(error) => ended(error),
+        Ok(Err(trap)) => {
+            let reason = explain(&trap, store.data());
+            let error = CallError::Trap(reason.clone());
+            (Err(error), After::Trapped(reason))
+        }
+        Err(error) => {
+            let reason = error.to_string();
+            (Err(error), After::Ended(reason))
+        }
     };
     let outcome = match &answer {
         _ if reply.is_closed() => Outcome::NotCounted,
@@ -392,11 +412,6 @@ async fn run_handle(
     call.settle(outcome);
     drop(reply.send(answer));
     after
-}
-
-fn ended(error: CallError) -> (Result<Message, CallError>, After) {
-    let reason = error.to_string();
-    (Err(error), After::Ended(reason))
 }
 
 fn answered(

@@ -10,6 +10,7 @@
 mod admission;
 mod bindings;
 mod body;
+mod cache;
 mod call;
 mod compile;
 mod counts;
@@ -25,18 +26,21 @@ mod outbound;
 pub mod policy;
 mod prepare;
 mod requests;
+mod restarts;
 mod run;
 mod serving;
 mod single;
 mod spec;
 mod state;
 mod store;
+mod supervision;
 mod turn;
 mod version;
 
 pub use admission::Admission;
 pub use body::AgentBody;
 pub use call::{BodyError, CallError, CallInfo, Failure, Message};
+pub use compile::{CodeCounts, CodeSource};
 pub use counts::{ArmCounts, Bucket};
 pub use engine::{Holdings, Runtime, RuntimeError, RuntimeOptions};
 pub use inspect::{Contract, Inspection, MAX_COMPONENT_SIZE, Refusal, incomplete};
@@ -45,6 +49,7 @@ pub use metrics::{CustomMetric, MAX_NAME_LENGTH, MAX_NAMES, MetricValue};
 pub use nearest::nearest;
 pub use origin::{Origin, OriginError};
 pub use prepare::PrepareError;
+pub use restarts::CrashLoop;
 pub use spec::{
     AgentSpec, DEFAULT_REUSE, DirGrant, Instances, Limits, MAX_MEMORY, MIN_MEMORY, Outbound,
     StateSpec,

@@ -145,9 +145,8 @@ pub(crate) async fn run_http(
         End::Ran(Err(trap)) => {
             let message = explain(&trap, store.data());
             let error = CallError::Trap(message.clone());
-            let reason = error.to_string();
-            waiting.fail(error, BodyError::Trap(message));
-            After::Ended(reason)
+            waiting.fail(error, BodyError::Trap(message.clone()));
+            After::Trapped(message)
         }
         End::Stopped(stop) => {
             waiting.stop(stop, serving);

@@ -12,6 +12,7 @@ use crate::instance::{Job, serve};
 use crate::logs::LogSource;
 use crate::single::Single;
 use crate::spec::{AgentSpec, DEFAULT_REUSE, Instances};
+use crate::supervision::Supervision;
 use crossbeam_queue::ArrayQueue;
 use futures::FutureExt;
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub(crate) struct Serving {
     /// What the copies of other versions' calls came to.
     pub(crate) mirrored: Counts,
     pub(crate) log: Arc<LogSource>,
+    /// When instances that trap are replaced.
+    pub(crate) supervision: Supervision,
     /// The one instance, where there is only one.
     pub(crate) single: Option<Single>,
     /// No call gets a place.
@@ -74,6 +77,7 @@ impl Serving {
             counts: Counts::default(),
             mirrored: Counts::default(),
             log,
+            supervision: Supervision::new(),
             single,
             closed: AtomicBool::new(false),
             listening: AtomicBool::new(false),
@@ -244,20 +248,25 @@ impl Serving {
     ///
     /// A new instance runs on the caller's own task until it first waits: most calls have their answer by then, and no other
     /// thread was woken for them. What is left of its life becomes a task of its own, which no caller that goes away can drop.
-    pub(crate) fn dispatch(self: &Arc<Self>, mut job: Job) {
+    pub(crate) fn dispatch(self: &Arc<Self>, job: Job) {
         if let Some(single) = &self.single {
             return single.enqueue(job);
         }
-        while let Some(mailbox) = self.idle.pop() {
-            match mailbox.send(job) {
-                Ok(()) => return,
-                Err(back) => job = back,
-            }
-        }
+        let Some(job) = self.hand_to_idle(job) else {
+            return;
+        };
         let mut life = Box::pin(serve(Arc::clone(self), job));
         if life.as_mut().now_or_never().is_none() {
             tokio::spawn(life);
         }
+    }
+
+    /// Hands a job to an instance that is idle; the job comes back where there is none.
+    pub(crate) fn hand_to_idle(&self, mut job: Job) -> Option<Job> {
+        while let Some(mailbox) = self.idle.pop() {
+            job = mailbox.send(job).err()?;
+        }
+        Some(job)
     }
 
     /// Offers an instance for its next job. False: nobody will come any more.
@@ -265,6 +274,7 @@ impl Serving {
         if self.idle.push(mailbox).is_err() {
             return false;
         }
+        self.supervision.offered();
         if self.retired.load(SeqCst) {
             self.drop_idle();
         }

@@ -227,6 +227,10 @@ impl Keeper {
 
     async fn call(&mut self, serving: &Arc<Serving>, single: &Single, job: Job) {
         let call = Arc::clone(job.call());
+        // Before its turn: a caller whose time is up meanwhile is shed, and the guest has all of its time.
+        if self.instance.is_none() {
+            until_replaced(serving, &call).await;
+        }
         if job.is_abandoned() {
             return call.settle(Outcome::NotCounted);
         }
@@ -258,6 +262,10 @@ impl Keeper {
                     single,
                     "the agent kept what belongs to a call, and its instance went with it".into(),
                 );
+            }
+            After::Trapped(reason) => {
+                serving.supervision.trapped(&reason);
+                self.end(single, CallError::Trap(reason).to_string());
             }
             After::Ended(reason) => self.end(single, reason),
         }
@@ -352,6 +360,9 @@ impl Keeper {
         let deadline = Instant::now() + timeout;
         let late = || HealthOutcome::late(timeout);
         if self.instance.is_none() {
+            if serving.supervision.ready_at().is_some() {
+                return HealthOutcome::Busy;
+            }
             match tokio::time::timeout_at(deadline, revive(serving, single, deadline, timeout))
                 .await
             {
@@ -371,6 +382,9 @@ impl Keeper {
                 late()
             }
             Ok(Err(error)) => {
+                if let CallError::Trap(reason) = &error {
+                    serving.supervision.trapped(reason);
+                }
                 self.end(single, format!("in a health check {error}"));
                 HealthOutcome::Failed(error.to_string())
             }
@@ -404,7 +418,12 @@ impl Keeper {
                 self.told = false;
             }
             Err(error) if error.leaves_instance() => {}
-            Err(error) => self.end(single, format!("while it saved, {error}")),
+            Err(error) => {
+                if let StateError::Trap(reason) = error {
+                    serving.supervision.trapped(reason);
+                }
+                self.end(single, format!("while it saved, {error}"));
+            }
         }
         saved
     }
@@ -448,6 +467,16 @@ impl Keeper {
     }
 }
 
+/// Waits until an instance may be made in place of one that trapped, unless the call is cut meanwhile.
+async fn until_replaced(serving: &Serving, call: &Call) {
+    if let Some(ready_at) = serving.supervision.ready_at() {
+        tokio::select! {
+            () = tokio::time::sleep_until(ready_at) => {}
+            () = serving.cut_after(call.cut_round) => {}
+        }
+    }
+}
+
 /// An instance that goes on from the last checkpoint. Where there is one, it never begins empty.
 async fn revive(
     serving: &Arc<Serving>,
@@ -455,10 +484,19 @@ async fn revive(
     deadline: Instant,
     limit: Duration,
 ) -> Result<Instance, CallError> {
-    let mut instance = make(serving).await?;
+    let trapped = |reason: &str| serving.supervision.trapped(reason);
+    let made = make(serving).await;
+    let mut instance = made.inspect_err(|error| {
+        if let CallError::Trap(reason) = error {
+            trapped(reason);
+        }
+    })?;
     if let Some(snapshot) = single.book.checkpoint() {
         let loaded = instance.load(serving, &snapshot, deadline, limit).await;
         loaded.map_err(|error| {
+            if let StateError::Trap(reason) = &error {
+                trapped(reason);
+            }
             CallError::Instantiation(format!("its last state could not be loaded: {error}"))
         })?;
     }

@@ -142,6 +142,8 @@ pub(crate) struct StateBook {
 #[derive(Default)]
 struct Pages {
     checkpoint: Option<Snapshot>,
+    /// How often the checkpoint changed.
+    changes: u64,
     saved: Option<Snapshot>,
     losses: Vec<StateLoss>,
 }
@@ -152,8 +154,22 @@ impl StateBook {
         self.pages().checkpoint.clone()
     }
 
+    /// The same, where it changed after so many changes, and how many there are now.
+    pub(crate) fn checkpoint_after(&self, changes: u64) -> Option<(u64, Snapshot)> {
+        let pages = self.pages();
+        let changed = pages.changes != changes;
+        let snapshot = pages.checkpoint.as_ref().filter(|_| changed)?;
+        Some((pages.changes, snapshot.clone()))
+    }
+
+    pub(crate) fn changes(&self) -> u64 {
+        self.pages().changes
+    }
+
     pub(crate) fn set_checkpoint(&self, snapshot: Option<Snapshot>) {
-        self.pages().checkpoint = snapshot;
+        let mut pages = self.pages();
+        pages.checkpoint = snapshot;
+        pages.changes += 1;
     }
 
     pub(crate) fn saved(&self) -> Option<Snapshot> {
@@ -165,6 +181,7 @@ impl StateBook {
         let mut pages = self.pages();
         pages.saved = Some(snapshot.clone());
         pages.checkpoint = Some(snapshot);
+        pages.changes += 1;
     }
 
     pub(crate) fn lose(&self, answered: u64, reason: String) {
@@ -284,6 +301,28 @@ fn capped(mut reason: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_change_of_the_checkpoint_is_seen_once() {
+        let snapshot = |byte: u8| Snapshot {
+            number: 1,
+            digest: [0; 32],
+            format: "count/1".into(),
+            data: vec![byte].into(),
+        };
+        let book = StateBook::default();
+        assert_eq!(book.checkpoint_after(0), None);
+        book.set_checkpoint(Some(snapshot(1)));
+        book.set_saved(snapshot(2));
+        let (seen, newest) = book.checkpoint_after(0).unwrap();
+        assert_eq!((seen, newest), (book.changes(), snapshot(2)));
+        assert_eq!(book.checkpoint_after(seen), None);
+        // One that is there no more is nothing to keep.
+        book.set_checkpoint(None);
+        assert_eq!(book.checkpoint_after(seen), None);
+        book.set_checkpoint(Some(snapshot(2)));
+        assert!(book.checkpoint_after(seen).is_some());
+    }
 
     #[test]
     fn losses_are_bounded_and_none_is_forgotten() {

@@ -3,19 +3,21 @@
 use crate::admission::Admission;
 use crate::body::{AgentBody, RequestBody};
 use crate::call::{Call, CallError, CallInfo, Message};
+use crate::compile::CodeSource;
 use crate::counts::ArmCounts;
 use crate::inspect::{Contract, Inspection};
 use crate::instance::{HandleJob, HttpJob, Job, make_in, room};
+use crate::restarts::CrashLoop;
 use crate::serving::Serving;
-use crate::single::Single;
 use crate::spec::Limits;
-use crate::state::{Snapshot, StateError, StateLoss};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST};
 use http_body::Body;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
+
+mod stateful;
 
 /// Bytes that are kept of what a health check says: it is shown on a line, and kept in events and in the history.
 const MAX_REASON: usize = 1 << 10;
@@ -25,6 +27,7 @@ const MAX_REASON: usize = 1 << 10;
 /// Dropping it retires it: calls in flight end as they would, idle instances go at once, and with the last of them the code.
 pub struct Version {
     serving: Arc<Serving>,
+    code_source: CodeSource,
     compile_time: Duration,
 }
 
@@ -62,9 +65,14 @@ impl HealthOutcome {
 }
 
 impl Version {
-    pub(crate) fn new(serving: Arc<Serving>, compile_time: Duration) -> Self {
+    pub(crate) fn new(
+        serving: Arc<Serving>,
+        code_source: CodeSource,
+        compile_time: Duration,
+    ) -> Self {
         Self {
             serving,
+            code_source,
             compile_time,
         }
     }
@@ -94,7 +102,13 @@ impl Version {
         self.serving.digest
     }
 
-    /// How long compiling took; zero when the code was there already.
+    /// Where its code came from when it was prepared.
+    #[must_use]
+    pub fn code_source(&self) -> CodeSource {
+        self.code_source
+    }
+
+    /// How long compiling took; zero when the code was there already, in memory or on disk.
     pub fn compile_time(&self) -> Duration {
         self.compile_time
     }
@@ -183,8 +197,9 @@ impl Version {
                 Err(_) if !call.give_up_turn() => {}
                 Err(_) => {
                     let waited = limit.as_millis();
-                    let busy = format!("the call had no turn within {waited} ms");
-                    return Err(CallError::Busy(busy));
+                    let line = || format!("the call had no turn within {waited} ms");
+                    let why = self.serving.supervision.why();
+                    return Err(CallError::Busy(why.unwrap_or_else(line)));
                 }
             }
         }
@@ -254,78 +269,11 @@ impl Version {
         self.serving.retire();
     }
 
-    /// Whether its state is kept: it has one instance, which [`Version::save`] and [`Version::load`] move.
-    pub fn is_stateful(&self) -> bool {
-        self.serving.spec.state.is_some()
-    }
-
-    /// From here on no call is admitted. Calls that have their place run on: [`Version::drained`] waits for them.
-    pub fn close(&self) {
-        self.serving.close();
-    }
-
-    /// Calls are admitted again, and find the instance as it was.
-    pub fn open(&self) {
-        self.serving.open();
-    }
-
-    /// Saves the state of a version that is closed, once nothing is in flight; that and the saving must fit into `timeout`.
-    ///
-    /// The snapshot is kept: see [`Version::saved`]. The instance stays as it was and goes on if the version is opened again, also
-    /// when the agent refused. An instance whose save trapped or ran out of time is gone, and the next begins with the last
-    /// checkpoint: in the middle of a save it can be neither entered nor left.
-    pub async fn save(&self, timeout: Duration) -> Result<Snapshot, StateError> {
-        let single = self.stateful()?;
-        if !self.serving.is_closed() {
-            return Err(StateError::Open);
-        }
-        let deadline = tokio::time::Instant::now() + timeout;
-        tokio::time::timeout_at(deadline, self.serving.drained())
-            .await
-            .map_err(|_| StateError::InFlight { limit: timeout })?;
-        single.save(deadline, timeout).await
-    }
-
-    /// Makes a new instance with this state, or with none, and lets it take the place of the present one. When it does not
-    /// work, within `timeout`, the present one stays.
-    pub async fn load(
-        &self,
-        snapshot: Option<&Snapshot>,
-        timeout: Duration,
-    ) -> Result<(), StateError> {
-        let single = self.stateful()?;
-        let deadline = tokio::time::Instant::now() + timeout;
-        single.load(snapshot.cloned(), deadline, timeout).await
-    }
-
-    /// What the next instance would begin with: the state as it was last kept between two calls or at a save, until then what
-    /// was loaded. None: it would begin empty.
-    pub fn checkpoint(&self) -> Option<Snapshot> {
-        self.stateful().ok()?.book.checkpoint()
-    }
-
-    /// What the last [`Version::save`] took.
-    pub fn saved(&self) -> Option<Snapshot> {
-        self.stateful().ok()?.book.saved()
-    }
-
-    /// Whether its instance lives and nothing has entered it since the last [`Version::save`].
-    pub fn is_as_saved(&self) -> bool {
-        self.stateful().is_ok_and(Single::is_as_saved)
-    }
-
-    /// Answered calls that went with their instances since the last take.
-    pub fn take_losses(&self) -> Vec<StateLoss> {
-        self.stateful()
-            .map(|single| single.book.take_losses())
-            .unwrap_or_default()
-    }
-
-    fn stateful(&self) -> Result<&Single, StateError> {
-        match &self.serving.single {
-            Some(single) if self.is_stateful() => Ok(single),
-            _ => Err(StateError::Stateless),
-        }
+    /// That its instances trap again and again, once for each five traps within a minute. Deadlines are no traps, and an instance
+    /// that is there for one call only is not replaced.
+    #[must_use]
+    pub fn take_crash_loop(&self) -> Option<CrashLoop> {
+        self.serving.supervision.take_crash_loop()
     }
 
     /// While on, no instance that a call enters has a writable directory or outbound HTTP: the version hears copies of other

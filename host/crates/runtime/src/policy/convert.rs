@@ -313,4 +313,6 @@ impl Reader {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

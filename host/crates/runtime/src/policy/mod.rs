@@ -11,7 +11,6 @@
 //! - an answer that the contract does not allow never reaches the domain, except one that asks for less exposure.
 
 mod bindings;
-mod cache;
 mod call;
 mod convert;
 mod facts;
@@ -32,8 +31,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre, Linker};
 
+use crate::cache::{Cache, POLICIES};
+
 use self::bindings::exports::caxton::policy::{about, rollback, strategy};
-use self::cache::Cache;
 use self::schema::{Schema, Turns};
 use self::store::Guest;
 
@@ -148,7 +148,7 @@ impl PolicyRuntime {
         let linker = store::linker(&engine).map_err(failed)?;
         let threads = crate::compile::threads("caxton-policy").map_err(EngineError)?;
         Ok(Self(Arc::new(Shared {
-            cache: folder.and_then(|folder| Cache::open(folder, &engine)),
+            cache: folder.and_then(|folder| Cache::open(&POLICIES, folder, &engine)),
             engine,
             linker,
             limits,
@@ -238,7 +238,7 @@ impl PolicyRuntime {
                 .install(|| Component::from_binary(engine, &bytes))
                 .map_err(|error| RefusalReason::Compile(format!("{error:#}")))?;
             if let Some(cache) = cache {
-                cache.put(digest, &component);
+                cache.put(digest, &component, &[]);
             }
             Ok(component)
         })

@@ -10,12 +10,12 @@ fn refusal(bytes: &[u8]) -> Refusal {
     runtime().inspect(bytes).unwrap_err()
 }
 
-fn component(text: &str) -> Vec<u8> {
+pub(crate) fn component(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
 
 /// A handler in WAT: `start` is the body of its start function.
-fn handler(start: &str, imports: &str) -> Vec<u8> {
+pub(crate) fn handler(start: &str, imports: &str) -> Vec<u8> {
     component(&handler_text(start, imports))
 }
 

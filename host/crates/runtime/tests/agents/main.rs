@@ -3,17 +3,22 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
     reason = "helpers of tests fail the test"
 )]
 
 mod bodies;
+mod compiled;
 mod grants;
 mod handler;
+mod hostile;
 mod inspecting;
 mod isolation;
 mod lifecycle;
 mod single;
 mod state;
+mod supervision;
 mod web;
 
 use bytes::Bytes;

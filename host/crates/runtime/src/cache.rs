@@ -1,4 +1,4 @@
-//! Compiled policies on disk, so that a policy is compiled once and not at each start.
+//! Compiled components on disk, agents' and policies', so that each is compiled once and not at each start.
 //!
 //! A file is found by the digest of the component and of all that the engine compiles with, and begins with a SHA-256 over
 //! these and the compiled code. It is read whole and checked before the code is taken; it is never mapped, because a
@@ -8,11 +8,12 @@
 //! may be able to: the folder is made this user's alone, the folder around it, in which it could be swapped, must be writable
 //! for no other user, and each file must be this user's own. Otherwise nothing is kept or taken.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{Hash as _, Hasher};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use caxton_rollout::Digest;
@@ -20,11 +21,35 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// Policies that are kept: more than one host uses, over several releases of it.
-const FILES_MAX: usize = 64;
+/// What is compiled, and how much of it is kept.
+#[derive(Debug)]
+pub(crate) struct Kind {
+    /// In words.
+    what: &'static str,
+    /// Ending of its files: all kinds share a folder, and none removes another's.
+    ending: &'static str,
+    /// How many are kept.
+    files: usize,
+    /// Bytes of all of them.
+    bytes: u64,
+}
 
-/// Bytes of all of them: the code of a Python policy takes some 60 MB.
-const BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// More policies than one host uses, over several releases of it; the code of one in Python takes some 60 MB.
+pub(crate) const POLICIES: Kind = Kind {
+    what: "policies",
+    ending: ".compiled",
+    files: 64,
+    bytes: 1024 * 1024 * 1024,
+};
+
+/// A thousand agents, each with the versions that are kept of it and a new one, over a change of the engine. The code of one in
+/// Rust takes half a megabyte; of one in Python or JavaScript, of which a host has fewer, some 60 MB.
+pub(crate) const AGENTS: Kind = Kind {
+    what: "agents",
+    ending: ".agent",
+    files: 10_000,
+    bytes: 8 * 1024 * 1024 * 1024,
+};
 
 /// Bytes of a checksum.
 const CHECKSUM: usize = 32;
@@ -32,41 +57,60 @@ const CHECKSUM: usize = 32;
 /// How old a file that was being written must be until it surely is nobody's any more.
 const ABANDONED: Duration = Duration::from_secs(60 * 60);
 
-/// Ending of a file with compiled code.
-const ENDING: &str = ".compiled";
+/// Bytes of the largest file that is read: nothing that an agent or a policy may be compiles to more.
+const FILE_MAX: u64 = 1024 * 1024 * 1024;
 
 /// Ending of a file that is being written.
 const UNFINISHED: &str = ".new";
 
-/// A folder of compiled policies for one engine.
+/// Removes what a process that was killed was writing: the folder is one host's.
+fn remove_unfinished(folder: &Path) {
+    let own = format!("{}-", std::process::id());
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.ends_with(UNFINISHED) && !name.starts_with(&own) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Compiled code of one kind, for one engine.
 #[derive(Debug)]
-pub(super) struct Cache {
+pub(crate) struct Cache {
+    kind: &'static Kind,
     folder: PathBuf,
     /// SHA-256 of everything about the engine that matters to compiled code: version, target, settings.
     engine: Digest,
+    /// That nothing can be kept has been said, and nothing was kept since.
+    told: AtomicBool,
 }
 
 impl Cache {
     /// The cache in `folder`, which is made if it is not there. None where others could put files into it, or put another
     /// folder in its place.
-    pub(super) fn open(folder: &Path, engine: &Engine) -> Option<Self> {
+    pub(crate) fn open(kind: &'static Kind, folder: &Path, engine: &Engine) -> Option<Self> {
         if let Err(error) = private(folder) {
             tracing::warn!(
                 folder = %folder.display(),
-                "compiled policies are not kept: {error}"
+                "{} are compiled anew at each start, because their code cannot be kept: {error}",
+                kind.what
             );
             return None;
         }
+        remove_unfinished(folder);
         let mut hasher = StableHasher(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut hasher);
         Some(Self {
+            kind,
             folder: folder.to_owned(),
             engine: Digest::new(hasher.0.finalize().into()),
+            told: AtomicBool::new(false),
         })
     }
 
     /// The compiled component, if it is there and whole.
-    pub(super) fn get(&self, engine: &Engine, component: Digest) -> Option<Component> {
+    pub(crate) fn get(&self, engine: &Engine, component: Digest) -> Option<Component> {
         let path = self.path(component);
         let (bytes, file) = read(&path)
             .inspect_err(|error| {
@@ -114,21 +158,27 @@ impl Cache {
         restored.map_err(|error| format!("{error:#}"))
     }
 
-    /// Keeps a compiled component. Failing to is not worth more than a warning.
-    pub(super) fn put(&self, component: Digest, compiled: &Component) {
+    /// Keeps a compiled component; of the others those in `used` last go to make room. Failing to is not worth more than a warning,
+    /// and one is enough: it serves without.
+    pub(crate) fn put(&self, component: Digest, compiled: &Component, used: &[Digest]) -> bool {
         let written = compiled
             .serialize()
             .map_err(|error| io::Error::other(error.to_string()))
             .and_then(|code| self.write(component, &code));
-        if let Err(error) = written {
-            tracing::warn!(
-                folder = %self.folder.display(),
-                "a compiled policy is not kept: {error}"
-            );
+        let folder = self.folder.display();
+        let is_kept = written.is_ok();
+        match written {
+            Ok(()) => self.told.store(false, Ordering::Relaxed),
+            Err(error) if !self.told.swap(true, Ordering::Relaxed) => {
+                let what = self.kind.what;
+                tracing::warn!(%folder, "compiled code of {what} is not kept, so that the next start compiles: {error}");
+            }
+            Err(error) => tracing::debug!(%folder, %component, "not kept: {error}"),
         }
-        if let Err(error) = self.prune() {
-            tracing::debug!(folder = %self.folder.display(), "old files stay: {error}");
+        if let Err(error) = self.prune(used) {
+            tracing::debug!(%folder, "old files stay: {error}");
         }
+        is_kept
     }
 
     fn write(&self, component: Digest, code: &[u8]) -> io::Result<()> {
@@ -151,27 +201,35 @@ impl Cache {
         written
     }
 
-    /// Removes the files that were used longest ago, as far as there are too many.
-    fn prune(&self) -> io::Result<()> {
+    /// Removes the files that were used longest ago, as far as there are too many; those of what is in use go last.
+    fn prune(&self, used: &[Digest]) -> io::Result<()> {
+        let used: HashSet<PathBuf> = used.iter().map(|digest| self.path(*digest)).collect();
         let mut kept = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
-            let facts = entry.metadata()?;
-            let used = facts.modified()?;
+            let facts = match entry.metadata() {
+                Ok(facts) => facts,
+                // What was being written has its own name by now.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            let last_used = facts.modified()?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            if name.ends_with(ENDING) {
-                kept.push((used, facts.len(), entry.path()));
-            } else if name.ends_with(UNFINISHED) && used.elapsed().is_ok_and(|age| age > ABANDONED)
+            if name.ends_with(self.kind.ending) {
+                let path = entry.path();
+                kept.push((used.contains(&path), last_used, facts.len(), path));
+            } else if name.ends_with(UNFINISHED)
+                && last_used.elapsed().is_ok_and(|age| age > ABANDONED)
             {
                 fs::remove_file(entry.path())?;
             }
         }
         kept.sort();
-        let mut bytes: u64 = kept.iter().map(|(_, size, _)| size).sum();
+        let mut bytes: u64 = kept.iter().map(|(_, _, size, _)| size).sum();
         let mut files = kept.len();
-        for (_, size, path) in kept {
-            if files <= FILES_MAX && bytes <= BYTES_MAX {
+        for (_, _, size, path) in kept {
+            if files <= self.kind.files && bytes <= self.kind.bytes {
                 break;
             }
             fs::remove_file(path)?;
@@ -183,7 +241,7 @@ impl Cache {
 
     fn path(&self, component: Digest) -> PathBuf {
         self.folder
-            .join(format!("{component}-{}{ENDING}", self.engine))
+            .join(format!("{component}-{}{}", self.engine, self.kind.ending))
     }
 
     fn checksum(&self, component: Digest, code: &[u8]) -> [u8; CHECKSUM] {
@@ -251,7 +309,7 @@ fn read(path: &Path) -> io::Result<(Vec<u8>, File)> {
     let facts = file.metadata()?;
     guarded(path, &facts)?;
     let size = facts.len();
-    if size > BYTES_MAX {
+    if size > FILE_MAX {
         return Err(io::Error::other(format!("the file has {size} bytes")));
     }
     let mut bytes = Vec::new();
