@@ -19,6 +19,8 @@
 //! - Two or more that go within one grace time and leave no component behind: the directory is
 //!   lost ([`Loss::AllVanished`]), nothing is gone. It is found when any component is there.
 //! - The directory itself was lost and comes back without any component: the same, also for one.
+//! - At the start, names are known that were delivered in an earlier run. A directory that is
+//!   lost then, or holds no component, is lost: the same, also for one.
 //! - On another device it is found again only when every delivered component is there.
 
 mod agent;
@@ -58,21 +60,26 @@ pub struct Folder {
     /// The device of the directory when it was last believed.
     device: Option<u64>,
     lost: Option<Loss>,
+    /// A look was believed since watching began.
+    believed: bool,
     looked: Moment,
 }
 
 impl Folder {
-    /// A directory that nothing is known of yet. The path is for messages only.
+    /// A directory of which only the names that were delivered in an earlier run are `known`. The
+    /// path is for messages only.
     #[must_use]
-    pub fn new(directory: &Path, options: Options) -> Self {
+    pub fn new(directory: &Path, options: Options, known: BTreeSet<String>) -> Self {
+        let agents = known.into_iter().map(|name| (name, Agent::known()));
         Self {
             directory: directory.to_owned(),
             options,
-            agents: BTreeMap::new(),
+            agents: agents.collect(),
             misnamed: BTreeMap::new(),
             told: BTreeMap::new(),
             device: None,
             lost: None,
+            believed: false,
             looked: Moment::ZERO,
         }
     }
@@ -82,6 +89,7 @@ impl Folder {
     pub fn observe(&mut self, now: Moment, look: Look, done: &BTreeSet<String>) -> Vec<Change> {
         self.looked = now;
         let mut changes = Vec::new();
+        let first = !self.believed;
         let files = match self.believe(look) {
             Ok(files) => files,
             Err(why) => {
@@ -89,8 +97,11 @@ impl Folder {
                 return changes;
             }
         };
-        if self.lost.take().is_some() {
+        let found = self.lost.take().is_some();
+        if found {
             changes.push(Change::DirectoryFound);
+        }
+        if first || found {
             self.agents
                 .values_mut()
                 .for_each(|agent| agent.restart_grace(now));
@@ -160,9 +171,11 @@ impl Folder {
                 directory: self.directory.clone(),
             });
         }
-        if self.lost.is_some() && self.delivered() > 0 && !any_component(&files) {
+        let doubted = self.lost.is_some() || !self.believed;
+        if doubted && self.delivered() > 0 && !any_component(&files) {
             return Err(self.all_vanished());
         }
+        self.believed = true;
         self.device = device;
         Ok(files)
     }

@@ -171,7 +171,7 @@ impl From<io::Error> for ReadEnd {
 
 /// The whole file, if it is what it was when it was settled, before reading and after.
 fn read_file(path: &Path, settled: Stamp, stop: &dyn Fn() -> bool) -> Result<Arc<[u8]>, ReadEnd> {
-    let mut file = File::open(path)?;
+    let mut file = open(path)?;
     if stamp(&file.metadata()?) != settled {
         return Err(ReadEnd::Moved);
     }
@@ -189,6 +189,21 @@ fn read_file(path: &Path, settled: Stamp, stop: &dyn Fn() -> bool) -> Result<Arc
         return Err(ReadEnd::Moved);
     }
     Ok(bytes)
+}
+
+/// What was a file at the last look may be a pipe by now, and opening one waits for its writer.
+#[cfg(unix)]
+fn open(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    let flags = i32::try_from(flags.bits()).unwrap_or_default();
+    File::options().read(true).custom_flags(flags).open(path)
+}
+
+#[cfg(not(unix))]
+fn open(path: &Path) -> io::Result<File> {
+    File::open(path)
 }
 
 #[cfg(unix)]
@@ -242,4 +257,34 @@ fn device(_: &Metadata) -> Option<u64> {
 pub(crate) fn identity(directory: &Path) -> Option<(u64, u64)> {
     let stamp = stamp(&fs::metadata(directory).ok()?);
     Some((stamp.device, stamp.inode))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::{process::Command, sync::mpsc, thread};
+
+    use super::*;
+
+    /// Between the look and the read somebody puts a pipe there, to which nobody writes.
+    #[test]
+    fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wasm");
+        fs::write(&path, "a1").unwrap();
+        let settled = stamp(&fs::metadata(&path).unwrap());
+        fs::remove_file(&path).unwrap();
+        assert!(
+            Command::new("mkfifo")
+                .arg(&path)
+                .status()
+                .unwrap()
+                .success()
+        );
+        let (sender, read) = mpsc::channel();
+        thread::spawn(move || {
+            let moved = matches!(read_file(&path, settled, &|| false), Err(ReadEnd::Moved));
+            sender.send(moved).unwrap();
+        });
+        assert_eq!(read.recv_timeout(Duration::from_secs(20)), Ok(true));
+    }
 }

@@ -6,6 +6,7 @@
 #![cfg(unix)]
 
 use std::{
+    collections::BTreeSet,
     ffi::OsStr,
     fs::{self, File, OpenOptions},
     io::Write as _,
@@ -53,7 +54,7 @@ fn bench_with(options: Options) -> Bench {
     fs::create_dir(&directory).unwrap();
     Bench {
         runtime: Runtime::new().unwrap(),
-        watcher: Watcher::start(&directory, options).unwrap(),
+        watcher: Watcher::start(&directory, options, BTreeSet::new()).unwrap(),
         aside,
         directory,
         barriers: 0,
@@ -472,7 +473,7 @@ fn a_rename_is_delivered_without_standing_still() {
 fn starting_names_what_is_wrong_with_the_directory() {
     let aside = tempfile::tempdir().unwrap();
     let missing = aside.path().join("missing");
-    let error = Watcher::start(&missing, Options::default()).unwrap_err();
+    let error = Watcher::start(&missing, Options::default(), BTreeSet::new()).unwrap_err();
     assert!(matches!(error, StartError::Missing { .. }));
     assert!(
         error
@@ -482,6 +483,6 @@ fn starting_names_what_is_wrong_with_the_directory() {
 
     let file = aside.path().join("file");
     fs::write(&file, "").unwrap();
-    let error = Watcher::start(&file, Options::default()).unwrap_err();
+    let error = Watcher::start(&file, Options::default(), BTreeSet::new()).unwrap_err();
     assert!(matches!(error, StartError::NotADirectory { .. }), "{error}");
 }

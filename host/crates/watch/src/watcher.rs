@@ -33,15 +33,26 @@ impl Watcher {
     /// Begins to watch. What is already there is delivered like anything that comes later; an
     /// empty directory is fine.
     ///
+    /// `known` are the names that an earlier watcher of this directory delivered and that nobody
+    /// removed since. One whose component is not there is gone after the grace time, like any
+    /// other. Where the directory holds no component at all, is missing or cannot be listed, it
+    /// counts as lost and nothing is removed. Devices are not compared with those of an earlier
+    /// run: their numbers change when the machine starts.
+    ///
     /// # Errors
     ///
-    /// The directory is missing, is none, or cannot be listed; or no thread can be started.
-    pub fn start(directory: &Path, options: Options) -> Result<Self, StartError> {
-        let absolute = absolute(directory)?;
+    /// Nothing is known and the directory is missing, is none, or cannot be listed; or no thread
+    /// can be started.
+    pub fn start(
+        directory: &Path,
+        options: Options,
+        known: BTreeSet<String>,
+    ) -> Result<Self, StartError> {
+        let absolute = absolute(directory, !known.is_empty())?;
         let mailbox = Arc::new(Mailbox::default());
         let (sender, changes) = mpsc::channel(CHANGES_WAITING);
         let thread = Thread {
-            folder: Folder::new(&absolute, options),
+            folder: Folder::new(&absolute, options, known),
             directory: absolute,
             options,
             mailbox: Arc::clone(&mailbox),
@@ -94,7 +105,8 @@ impl Drop for Watcher {
     }
 }
 
-fn absolute(directory: &Path) -> Result<PathBuf, StartError> {
+/// The directory's whole path. Where something `serves` that came from it, it need not be there.
+fn absolute(directory: &Path, serves: bool) -> Result<PathBuf, StartError> {
     let failed = |source: io::Error| {
         let directory = directory.to_owned();
         match source.kind() {
@@ -103,7 +115,9 @@ fn absolute(directory: &Path) -> Result<PathBuf, StartError> {
             _ => StartError::Unreadable { directory, source },
         }
     };
-    fs::read_dir(directory).map_err(failed)?;
+    if !serves {
+        fs::read_dir(directory).map_err(failed)?;
+    }
     std::path::absolute(directory).map_err(failed)
 }
 
@@ -186,8 +200,8 @@ impl Thread {
         };
         match ears.attend(listing::identity(&self.directory)) {
             Ok(()) => Ok(()),
-            // It went away since; the listing says so.
-            Err(error) if is_missing(&error) => Ok(()),
+            // It went away or was closed since; the listing says so, and a later round listens to it again.
+            Err(error) if is_of_directory(&error) => Ok(()),
             Err(error) => self.complain(&error),
         }
     }
@@ -247,10 +261,15 @@ impl Thread {
     }
 }
 
-fn is_missing(error: &notify::Error) -> bool {
+/// Whether the directory is the reason, and not the lack of events.
+fn is_of_directory(error: &notify::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+
     match &error.kind {
         notify::ErrorKind::PathNotFound => true,
-        notify::ErrorKind::Io(error) => error.kind() == io::ErrorKind::NotFound,
+        notify::ErrorKind::Io(error) => {
+            matches!(error.kind(), NotFound | NotADirectory | PermissionDenied)
+        }
         _ => false,
     }
 }
@@ -267,7 +286,7 @@ mod tests {
         let (sender, mut changes) = mpsc::channel(CHANGES_WAITING);
         let mailbox = Arc::new(Mailbox::default());
         let mut thread = Thread {
-            folder: Folder::new(directory.path(), options),
+            folder: Folder::new(directory.path(), options, BTreeSet::new()),
             directory: directory.path().to_owned(),
             options,
             mailbox: Arc::clone(&mailbox),

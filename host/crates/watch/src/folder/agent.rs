@@ -23,6 +23,16 @@ const SETTLE_MAX: Duration = Duration::from_secs(2);
 /// Digests of the component and of the configuration.
 type Digests = ([u8; 32], Option<[u8; 32]>);
 
+/// What the receiver has of this name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Delivered {
+    #[default]
+    Never,
+    /// Something, in an earlier run. What is there is delivered once, for comparison.
+    Before,
+    Now(Digests),
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Agent {
     component: Slot,
@@ -39,7 +49,7 @@ pub(super) struct Agent {
     short_reads: u32,
     /// A file moved under the last read: nothing is read before the next look.
     moved: bool,
-    delivered: Option<Digests>,
+    delivered: Delivered,
 }
 
 /// One of the two files.
@@ -66,13 +76,27 @@ enum Presence {
 }
 
 impl Agent {
+    /// A name that was delivered in an earlier run and is not seen yet.
+    pub(super) fn known() -> Self {
+        let since = Moment::ZERO;
+        let component = Slot {
+            presence: Presence::Vanished { since },
+            verdict: None,
+        };
+        Self {
+            component,
+            delivered: Delivered::Before,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn is_delivered(&self) -> bool {
-        self.delivered.is_some()
+        self.delivered != Delivered::Never
     }
 
     pub(super) fn is_nothing(&self) -> bool {
         let absent = |slot: &Slot| matches!(slot.presence, Presence::Absent);
-        self.delivered.is_none() && absent(&self.component) && absent(&self.config)
+        !self.is_delivered() && absent(&self.component) && absent(&self.config)
     }
 
     /// Takes in one look.
@@ -186,7 +210,8 @@ impl Agent {
                     component.digest,
                     config.as_ref().map(|config| config.digest),
                 );
-                if self.delivered.replace(digests) == Some(digests) {
+                let delivered = Delivered::Now(digests);
+                if std::mem::replace(&mut self.delivered, delivered) == delivered {
                     return None;
                 }
                 Some(Change::Wanted {

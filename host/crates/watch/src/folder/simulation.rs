@@ -56,9 +56,17 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(options: Options) -> Self {
+        Self::known(options, &[])
+    }
+
+    /// The start of a later run: these names were delivered in the one before.
+    pub(super) fn known(options: Options, names: &[&str]) -> Self {
         let directory = Path::new("agents");
+        let known = names.iter().map(|name| (*name).to_owned()).collect();
+        // Until it is delivered, nobody can say what the earlier run delivered.
+        let before = |name: &&str| ((*name).to_owned(), ("before".to_owned(), None));
         Self {
-            folder: Folder::new(directory, options),
+            folder: Folder::new(directory, options, known),
             options,
             now: 0,
             files: BTreeMap::new(),
@@ -70,7 +78,7 @@ impl World {
             moving: false,
             reads: 0,
             log: String::new(),
-            wanted: BTreeMap::new(),
+            wanted: names.iter().map(before).collect(),
             refused: BTreeSet::new(),
             lost: None,
         }
@@ -400,8 +408,11 @@ proptest! {
     /// Whatever happens, and whichever of it is heard, the directory and what was delivered are
     /// the same in the end, and no step on the way was one that is never allowed.
     #[test]
-    fn what_is_delivered_becomes_what_is_there(happenings in prop::collection::vec(happening(), 1..60)) {
-        let mut world = World::new(Options::default());
+    fn what_is_delivered_becomes_what_is_there(
+        known in prop::sample::subsequence(&NAMES[..], 0..=NAMES.len()),
+        happenings in prop::collection::vec(happening(), 1..60),
+    ) {
+        let mut world = World::known(Options::default(), &known);
         for happening in happenings {
             match happening {
                 Happening::Write(file, text) => world.write(&file, text),

@@ -460,3 +460,87 @@ fn what_is_done_but_not_there_is_nothing() {
         ["a", "b"].map(str::to_owned).into()
     );
 }
+
+/// The start of a later run, after one that delivered these names.
+fn restarted(names: &[&str]) -> World {
+    World::known(Options::default(), names)
+}
+
+#[test]
+fn a_known_name_whose_file_is_not_there_is_gone_after_the_grace() {
+    let mut world = restarted(&["a", "b"]);
+    world.write("b.wasm", "b1");
+    world.run(30_000);
+    check(
+        &world,
+        expect![[r#"
+            200    wanted b b1 -
+            5000   gone a
+        "#]],
+    );
+}
+
+#[test]
+fn an_empty_directory_at_the_start_removes_nothing_even_of_one() {
+    let mut world = restarted(&["a"]);
+    world.write("a.toml", "c1");
+    world.run(60_000);
+    check(
+        &world,
+        expect![[r#"
+            0      lost all components are gone from agents (1 deployed); everything serves on: put a component there to show that the directory is meant, then what is missing is removed
+        "#]],
+    );
+    world.write("b.wasm", "b1");
+    world.run(60_000);
+    check(
+        &world,
+        expect![[r#"
+            0      lost all components are gone from agents (1 deployed); everything serves on: put a component there to show that the directory is meant, then what is missing is removed
+            60000  found
+            60200  wanted b b1 -
+            65000  gone a
+        "#]],
+    );
+}
+
+#[test]
+fn a_directory_that_is_missing_at_the_start_removes_nothing_and_gives_a_fresh_grace() {
+    let mut world = restarted(&["a", "b"]);
+    world.away(true);
+    world.run(60_000);
+    world.write("b.wasm", "b1");
+    world.away(false);
+    world.run(30_000);
+    check(
+        &world,
+        expect![[r#"
+            0      lost agents is missing; everything serves on: restore it, or create it again and copy the files back
+            60000  found
+            60200  wanted b b1 -
+            65000  gone a
+        "#]],
+    );
+}
+
+#[test]
+fn a_known_name_is_delivered_once_for_comparison() {
+    let mut world = restarted(&["a"]);
+    world.write("a.wasm", "a1");
+    world.run(30_000);
+    world.replace("a.wasm", "a1");
+    world.run(30_000);
+    check(
+        &world,
+        expect![[r#"
+            200    wanted a a1 -
+        "#]],
+    );
+}
+
+#[test]
+fn an_empty_directory_at_the_first_start_is_fine() {
+    let mut world = restarted(&[]);
+    world.run(30_000);
+    check(&world, expect![[""]]);
+}
