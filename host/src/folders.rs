@@ -1,6 +1,8 @@
 //! The host's own folders, and which of an agent's must not touch them.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::Dir;
 
@@ -12,6 +14,30 @@ pub(crate) struct Folders {
     /// The other watched directory.
     pub(crate) policies: PathBuf,
     pub(crate) data: PathBuf,
+    /// What was granted until now.
+    pub(crate) granted: Granted,
+}
+
+/// Directories that agents were granted since the host started. Nothing of the host's own is written there, because agents may
+/// show it to anybody.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Granted(Arc<Mutex<BTreeSet<PathBuf>>>);
+
+impl Granted {
+    fn add(&self, folder: PathBuf) {
+        self.lock().insert(folder);
+    }
+
+    /// Whether the folder lies in one of them.
+    pub(crate) fn holds(&self, folder: &Path) -> bool {
+        self.lock()
+            .iter()
+            .any(|granted| folder.starts_with(granted))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Folders {
@@ -51,6 +77,7 @@ impl Folders {
                     .to_owned(),
             );
         }
+        self.granted.add(host);
         Ok(())
     }
 }
@@ -76,6 +103,7 @@ mod tests {
             agents: root.path().join("agents"),
             policies: root.path().join("policies"),
             data: root.path().join("data"),
+            granted: Granted::default(),
         };
         let allowed = |host: &str, write| {
             let host = host.into();
@@ -85,6 +113,9 @@ mod tests {
         allowed("../files", true).unwrap();
         allowed("sub", false).unwrap();
         allowed("../policies", false).unwrap();
+        let real = root.path().canonicalize().unwrap();
+        assert!(folders.granted.holds(&real.join("files/deep")));
+        assert!(!folders.granted.holds(&real));
         for (host, write, why) in [
             ("sub", true, "is deployed"),
             (".", true, "is deployed"),

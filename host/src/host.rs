@@ -7,34 +7,38 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use caxton_rollout::FleetSettings;
 use caxton_runtime::policy::{PolicyLimits, PolicyRuntime};
 use caxton_runtime::{Runtime, RuntimeOptions};
+use caxton_store::{Journal, Store};
 use caxton_watch::{Options, Watcher};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use self::data::{check_folders, data_error, lock};
-use crate::admin::{self, Admin, Announcement};
+use self::data::{check_agents, check_folders, data_error, lock};
+use crate::admin::{self, Admin, Announcement, Upkeep};
 use crate::clock::Clock;
 use crate::config::HostConfig;
-use crate::controller::{Controller, Parts};
+use crate::controller::{Controller, Parts, Recalled, known};
 use crate::events::EventLog;
-use crate::folders::Folders;
+use crate::folders::{Folders, Granted};
 use crate::gateway::{self, GatewaySettings, Served, Shutdown};
 use crate::handle::ControllerHandle;
 use crate::policies::{Policies, Watching};
 use crate::records::Recorder;
 use crate::routes::RoutingTable;
 
-pub(crate) use self::data::make_private;
-
 /// News of policies that may wait for the controller.
 const POLICY_NEWS: usize = 16;
+
+/// How long the gateway waits at a start for permanent versions to come up: what takes longer is not compiled any more, or has much
+/// to load, and is answered for with 503 meanwhile.
+const START_WAIT: Duration = Duration::from_secs(2);
 
 /// Why a host does not start: what is wrong, where, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -65,13 +69,19 @@ pub enum StartError {
         data: String,
     },
     /// The data directory cannot be used.
-    #[error("the data directory {folder} cannot be used: {problem}")]
+    #[error(
+        "the data directory {folder} cannot be used: {problem}; give this user the right to write into it, or choose another with \
+         --data-dir"
+    )]
     Data {
         /// The data directory.
         folder: String,
         /// What the system said.
         problem: std::io::Error,
     },
+    /// What is kept in the data directory cannot be opened.
+    #[error(transparent)]
+    Store(#[from] caxton_store::OpenError),
     /// Another host has the data directory.
     #[error(
         "another host uses the data directory {0}; stop it, or choose another directory with --data-dir"
@@ -124,6 +134,7 @@ pub struct Host {
     /// Ends the surface and the controller, after the gateway.
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
+    journal: Journal,
     /// Held for as long as the host lives: its lock keeps a second host out.
     _lock: File,
 }
@@ -137,15 +148,20 @@ impl Host {
         let clock = Clock::start();
         check_folders(&config)?;
         let lock = lock(&config.data_dir)?;
+        let (store, recalled, damage) = recall(&config).await?;
+        // Agents that are remembered serve on without it, as they do where it vanishes later.
+        if known(&recalled).is_empty() {
+            check_agents(&config)?;
+        }
         let listener = listen(config.listen, "gateway", "listen").await?;
         let admin_listener = listen(config.admin, "admin surface", "admin").await?;
         let gateway = local(&listener, config.listen, "gateway", "listen")?;
         let admin = local(&admin_listener, config.admin, "admin surface", "admin")?;
         let token = admin::new_token().map_err(|problem| data_error(&config.data_dir, problem))?;
 
-        let runtime =
-            Runtime::new(runtime_options(admin)).map_err(|e| StartError::Runtime(e.to_string()))?;
         let compiled = config.data_dir.join("compiled");
+        let runtime = Runtime::new(runtime_options(admin, &compiled))
+            .map_err(|e| StartError::Runtime(e.to_string()))?;
         let policy_runtime = PolicyRuntime::with_cache(PolicyLimits::default(), Some(&compiled))
             .map_err(|e| StartError::Runtime(e.to_string()))?;
         let policies_dir = std::path::absolute(&config.policies)
@@ -153,7 +169,7 @@ impl Host {
         let policies = Arc::new(Policies::new(
             policy_runtime,
             policies_dir.clone(),
-            &config.data_dir,
+            store.blobs.clone(),
         ));
         let (news, policy_news) = mpsc::channel(POLICY_NEWS);
         let watching = Watching {
@@ -164,11 +180,22 @@ impl Host {
         };
         let agents_dir = std::path::absolute(&config.agents)
             .map_err(|problem| data_error(&config.agents, problem))?;
-        let watcher = Watcher::start(&config.agents, watch_options(&config))?;
+        let watcher = Watcher::start(&config.agents, watch_options(&config), known(&recalled))?;
         let routes = Arc::new(ArcSwap::from_pointee(RoutingTable::default()));
         let events = Arc::new(EventLog::new());
-        let (recorder, records) = Recorder::start(&config.data_dir)
-            .map_err(|problem| data_error(&config.data_dir, problem))?;
+        let (recorder, records) = Recorder::start(&store.journal, &config.data_dir);
+        let granted = Granted::default();
+        let upkeep = Upkeep::new(
+            store.journal.clone(),
+            &[
+                ("agents directory", agents_dir.clone()),
+                ("policies directory", policies_dir.clone()),
+                ("data directory", config.data_dir.clone()),
+            ],
+            granted.clone(),
+        );
+        let (settled, all_up) = oneshot::channel();
+        let journal = store.journal.clone();
         let (controller, handle) = Controller::new(Parts {
             runtime,
             policies: Arc::clone(&policies),
@@ -177,6 +204,10 @@ impl Host {
             routes: Arc::clone(&routes),
             events: Arc::clone(&events),
             recorder,
+            store,
+            recalled,
+            damage,
+            settled,
             defaults: config.defaults,
             tick: config.tick,
             fleet: FleetSettings {
@@ -188,39 +219,52 @@ impl Host {
                 agents: agents_dir,
                 policies: policies_dir,
                 data: config.data_dir.clone(),
+                granted,
             },
         });
 
         let stop = CancellationToken::new();
         let shutdown = Shutdown::default();
-        let serving = tokio::spawn(gateway::serve(
-            listener,
-            routes,
-            GatewaySettings::default(),
-            shutdown.clone(),
-        ));
         let surface = Admin {
             handle: handle.clone(),
             events: Arc::clone(&events),
             records,
+            upkeep,
             policies,
             gateway,
             started: clock.now(),
             token: token.clone(),
         };
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(controller.run(stop.clone())),
             tokio::spawn(watching.run(stop.clone())),
-            tokio::spawn(admin::serve(admin_listener, surface, stop.clone())),
         ];
+        // Whoever connects meanwhile waits: nobody is told that an agent is not there which is remembered.
+        let _ = tokio::time::timeout(START_WAIT, all_up).await;
+        tasks.push(tokio::spawn(admin::serve(
+            admin_listener,
+            surface,
+            stop.clone(),
+        )));
         let announcement = Announcement {
             address: admin,
             gateway,
             pid: std::process::id(),
             token,
         };
-        admin::announce(&config.data_dir, &announcement)
-            .map_err(|problem| data_error(&config.data_dir, problem))?;
+        if let Err(problem) = admin::announce(&config.data_dir, &announcement) {
+            stop.cancel();
+            for task in tasks {
+                let _ = task.await;
+            }
+            return Err(data_error(&config.data_dir, problem));
+        }
+        let serving = tokio::spawn(gateway::serve(
+            listener,
+            routes,
+            GatewaySettings::default(),
+            shutdown.clone(),
+        ));
         Ok(Self {
             gateway,
             admin,
@@ -231,6 +275,7 @@ impl Host {
             serving,
             stop,
             tasks,
+            journal,
             _lock: lock,
         })
     }
@@ -282,6 +327,9 @@ impl Host {
                 tracing::error!("a part of the host ended badly: {panicked}");
             }
         }
+        if !self.journal.stop().await {
+            tracing::warn!("the last entries of the journal were not written in time");
+        }
         if let Err(problem) = admin::withdraw(&self.data_dir) {
             tracing::warn!("{} stays behind: {problem}", self.data_dir.display());
         }
@@ -291,12 +339,31 @@ impl Host {
     }
 }
 
+/// Opens the store, and reads what earlier hosts left of each agent.
+async fn recall(config: &HostConfig) -> Result<(Store, Vec<Recalled>, Vec<String>), StartError> {
+    let (data, limits) = (config.data_dir.clone(), config.retention);
+    let read = move || {
+        let (store, opened) = Store::open(&data, limits)?;
+        let recall = |stored| Recalled::read(stored, &store.blobs);
+        let recalled = opened.agents.into_iter().map(recall).collect();
+        Ok((store, recalled, opened.damage))
+    };
+    let read = tokio::task::spawn_blocking(read).await;
+    read.unwrap_or_else(|panicked| {
+        Err(data_error(
+            &config.data_dir,
+            std::io::Error::other(panicked),
+        ))
+    })
+}
+
 /// No guest reaches the admin surface, whatever it was granted. Guests that compute may have every worker but one, so that sockets are looked at whatever guests do.
-fn runtime_options(admin: SocketAddr) -> RuntimeOptions {
+fn runtime_options(admin: SocketAddr, compiled: &Path) -> RuntimeOptions {
     let workers = tokio::runtime::Handle::current().metrics().num_workers();
     RuntimeOptions {
         computing: workers.saturating_sub(1).max(1),
         forbidden: vec![admin],
+        compiled: Some(compiled.to_owned()),
         ..RuntimeOptions::default()
     }
 }

@@ -21,6 +21,9 @@ pub mod gate;
 pub mod gateway;
 pub mod handle;
 pub mod host;
+#[cfg(test)]
+#[path = "../../tests/corpus/mutate.rs"]
+mod mutate;
 pub mod policies;
 pub mod project;
 pub mod published;

@@ -125,7 +125,7 @@ fn read_order(order: &str, body: &[u8]) -> Result<Order, ApiError> {
 }
 
 /// No body is the empty object: most orders have nothing to say beyond their name.
-fn read_body<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, ApiError> {
+pub(super) fn read_body<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, ApiError> {
     if body.is_empty() {
         return Ok(T::default());
     }
@@ -139,7 +139,7 @@ fn version_number(number: u64) -> Result<VersionNumber, ApiError> {
     })
 }
 
-fn unread(rejection: &BytesRejection) -> ApiError {
+pub(super) fn unread(rejection: &BytesRejection) -> ApiError {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
         let message = format!("the body is longer than {MAX_BODY} bytes");
         return ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", message);
@@ -147,7 +147,7 @@ fn unread(rejection: &BytesRejection) -> ApiError {
     ApiError::new(StatusCode::BAD_REQUEST, "unreadable", rejection.body_text())
 }
 
-fn agent_name(name: &str) -> Result<AgentName, ApiError> {
+pub(super) fn agent_name(name: &str) -> Result<AgentName, ApiError> {
     name.parse().map_err(|_| {
         let message = "no agent can have that name: 1 to 64 of a-z, 0-9, - and _, the first a letter or a digit";
         ApiError::new(StatusCode::NOT_FOUND, "agent-not-found", message)

@@ -15,14 +15,13 @@ use super::error::ApiError;
 /// Bytes of a request's body: the largest order there is has a few dozen.
 pub(super) const MAX_BODY: usize = 16 * 1024;
 
-/// From a request's head to its reply's head, the request's body included.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// What a request must show.
 #[derive(Debug)]
 pub(super) struct Guard {
     pub(super) token: Token,
     pub(super) listening: SocketAddr,
+    /// How long an answer may take.
+    pub(super) timeout: Duration,
 }
 
 /// Lets a request pass that names this host, carries the token and ends in time.
@@ -34,10 +33,10 @@ pub(super) async fn check(
     if let Err(error) = guard.admits(request.uri(), request.headers()) {
         return error.into_response();
     }
-    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+    match tokio::time::timeout(guard.timeout, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            let message = format!("no answer within {} s", REQUEST_TIMEOUT.as_secs());
+            let message = format!("no answer within {} s", guard.timeout.as_secs_f32());
             ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message).into_response()
         }
     }
@@ -113,6 +112,7 @@ mod tests {
         let guard = Guard {
             token: Token::from("t".to_owned()),
             listening: listening.parse().unwrap(),
+            timeout: Duration::ZERO,
         };
         let mut headers = HeaderMap::new();
         for host in hosts {

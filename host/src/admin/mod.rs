@@ -10,6 +10,9 @@
 //! | `GET policies/DIGEST` | the component of one |
 //! | `GET events` | what happened: server-sent events, or JSON lines; `?since=SEQ`, `?follow=true` or `false` |
 //! | `GET records` | decision records, as JSON lines; `?reload=ID`, or `?agent=NAME` and `?since=MS`; everything without |
+//! | `GET acts` | what operators ordered, newest first, and why what was not taken was not; `?agent=NAME` |
+//! | `POST gc` | removes what is beyond the limits and what nothing names |
+//! | `POST backup` | `{path}`: everything that a start needs, as one new file |
 //! | `GET host` | the host itself |
 //!
 //! It decides nothing: it shows what the controller published and passes orders on. It runs beside the gateway on a
@@ -27,6 +30,7 @@ mod records;
 mod serve;
 mod stream;
 mod token;
+mod upkeep;
 
 use std::io;
 use std::net::SocketAddr;
@@ -48,7 +52,9 @@ use crate::records::RecordsReader;
 pub use announcement::{Announcement, AnnouncementError, FILE_NAME, announce, withdraw};
 use error::ApiError;
 use guard::Guard;
+pub(crate) use records::INCOMPLETE;
 pub use token::Token;
+pub use upkeep::Upkeep;
 
 /// What the surface shows and passes orders to.
 #[derive(Debug, Clone)]
@@ -59,6 +65,8 @@ pub struct Admin {
     pub events: Arc<EventLog>,
     /// What was decided, and why.
     pub records: RecordsReader,
+    /// What the host keeps.
+    pub upkeep: Upkeep,
     /// Which policies there are.
     pub policies: Arc<Policies>,
     /// Where the gateway listens.
@@ -80,6 +88,15 @@ pub fn new_token() -> io::Result<Token> {
 /// Serves on `listener` until `stop`; then takes no more connections, ends the followers, and waits a few seconds for
 /// the rest.
 pub async fn serve(listener: TcpListener, surface: Admin, stop: CancellationToken) {
+    serve_within(listener, surface, serve::Bounds::default(), stop).await;
+}
+
+async fn serve_within(
+    listener: TcpListener,
+    surface: Admin,
+    bounds: serve::Bounds,
+    stop: CancellationToken,
+) {
     let address = match listener.local_addr() {
         Ok(address) => address,
         Err(error) => {
@@ -87,9 +104,13 @@ pub async fn serve(listener: TcpListener, surface: Admin, stop: CancellationToke
             return;
         }
     };
+    if let Some(warning) = exposed(address) {
+        tracing::warn!("{warning}");
+    }
     let guard = Arc::new(Guard {
         token: surface.token.clone(),
         listening: address,
+        timeout: bounds.request_timeout,
     });
     let api = Api {
         surface: Arc::new(surface),
@@ -97,7 +118,17 @@ pub async fn serve(listener: TcpListener, surface: Admin, stop: CancellationToke
         followers: Arc::new(Semaphore::new(stream::MAX_FOLLOWERS)),
         stop: stop.clone(),
     };
-    serve::serve(listener, router(api, guard), stop).await;
+    serve::serve(listener, router(api, guard), bounds, stop).await;
+}
+
+/// What to know where the surface listens beyond this machine.
+fn exposed(address: SocketAddr) -> Option<String> {
+    (!address.ip().to_canonical().is_loopback()).then(|| {
+        format!(
+            "the admin surface listens on {address}, beyond this machine, and speaks plain HTTP: whoever sees its traffic has the \
+             token, and with it every agent; let it listen on 127.0.0.1 and put a proxy with TLS, or an SSH tunnel, in front"
+        )
+    })
 }
 
 /// What every handler may use.
@@ -114,6 +145,9 @@ fn router(api: Api, guard: Arc<Guard>) -> Router {
         .route("/host", get(host))
         .route("/events", get(stream::events))
         .route("/records", get(records::records))
+        .route("/acts", get(upkeep::acts))
+        .route("/gc", post(upkeep::collect))
+        .route("/backup", post(upkeep::back_up))
         .route("/policies", get(policies::list))
         .route("/policies/{digest}", get(policies::component))
         .route("/agents", get(agents::list))

@@ -1,27 +1,31 @@
-//! Decision records, as they stand on the disk.
+//! Decision records, as the journal has them.
 
-use std::collections::VecDeque;
 use std::io;
 
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use caxton_rollout::{AgentName, HotReloadId, Moment};
+use caxton_store::{Reader, RecordsOf};
 use serde::Deserialize;
-use tokio::fs::File;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Take};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::Api;
 use super::error::ApiError;
 use super::stream::follower_permit;
-use crate::records::{Selection, Stored};
+use crate::records::{Readable, Selection};
 
-/// Bytes that are sent at once; a line that is longer is sent whole.
-const CHUNK: usize = 64 * 1024;
+/// Bytes that are read at once, as far as lines are as long as they are on the average.
+const CHUNK: u64 = 64 * 1024;
+
+/// Chunks that wait for a client that reads slowly.
+const CHUNKS_WAITING: usize = 2;
+
+/// Says that the newest decisions are not on the disk, and so not in the answer.
+pub(crate) const INCOMPLETE: HeaderName = HeaderName::from_static("x-caxton-incomplete");
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -40,23 +44,23 @@ pub(super) async fn records(
     let wanted = selection(ask)?;
     let permit = follower_permit(&api.followers)?;
     let records = api.surface.records.clone();
-    if !records.is_written().await {
+    let readable = records.written().await;
+    if readable == Readable::Nothing {
         let message = "the records are not written now: the disk under the data directory does not answer; try again";
-        return Err(ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "records-not-written",
-            message,
-        ));
+        return Err(not_written(message.to_owned()));
     }
     let asked = wanted.clone();
-    let stored = tokio::task::spawn_blocking(move || records.list(&asked)).await;
-    let stored = stored.unwrap_or_default();
-    if stored.is_empty() {
+    let listed = tokio::task::spawn_blocking(move || records.list(&asked)).await;
+    let listed = listed.unwrap_or_else(|gone| Err(gone.to_string()));
+    let (reader, found) = listed.map_err(not_read)?;
+    if found.is_empty() {
         is_known(&api, &wanted)?;
     }
+    let (to, chunks) = mpsc::channel(CHUNKS_WAITING);
+    // It ends when all is read, or with the first chunk that nobody takes any more.
+    tokio::task::spawn_blocking(move || read(&reader, &found, &to));
     let reading = Reading {
-        files: stored.into(),
-        open: None,
+        chunks,
         stop: api.stop.clone(),
         _permit: permit,
     };
@@ -68,7 +72,25 @@ pub(super) async fn records(
         ),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
-    Ok((head, body).into_response())
+    let mut response = (head, body).into_response();
+    if readable == Readable::Earlier {
+        let told = HeaderValue::from_static("the newest decisions are not written");
+        response.headers_mut().insert(INCOMPLETE, told);
+    }
+    Ok(response)
+}
+
+fn not_written(message: String) -> ApiError {
+    ApiError::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "records-not-written",
+        message,
+    )
+}
+
+/// What the journal says when it cannot be read.
+pub(super) fn not_read(problem: String) -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "journal-not-read", problem)
 }
 
 fn selection(ask: Ask) -> Result<Selection, ApiError> {
@@ -125,61 +147,62 @@ fn is_known(api: &Api, wanted: &Selection) -> Result<(), ApiError> {
     }
 }
 
+type Chunk = io::Result<Bytes>;
+
 struct Reading {
-    files: VecDeque<Stored>,
-    open: Option<Take<BufReader<File>>>,
+    chunks: mpsc::Receiver<Chunk>,
     stop: CancellationToken,
     /// Given back when the connection ends.
     _permit: OwnedSemaphorePermit,
 }
 
-type Chunk = io::Result<Bytes>;
-
 impl Reading {
     async fn next(mut self) -> Option<(Chunk, Self)> {
-        let stop = self.stop.clone();
         let chunk = tokio::select! {
-            chunk = self.chunk() => chunk,
-            () = stop.cancelled() => return None,
+            chunk = self.chunks.recv() => chunk,
+            () = self.stop.cancelled() => return None,
         };
         Some((chunk?, self))
     }
+}
 
-    /// Some whole lines; none after the last.
-    async fn chunk(&mut self) -> Option<Chunk> {
-        loop {
-            if let Some(file) = &mut self.open {
-                match lines(file).await {
-                    Ok(lines) if lines.is_empty() => self.open = None,
-                    Ok(lines) => return Some(Ok(lines.into())),
-                    Err(problem) => return Some(Err(problem)),
+/// Reads what was found, one reload after the other, as fast as it is taken.
+fn read(reader: &Reader, found: &[RecordsOf], to: &mpsc::Sender<Chunk>) {
+    for of in found {
+        let mut sent = 0;
+        while sent < of.lines {
+            let most = at_once(of).min(of.lines.saturating_sub(sent));
+            let chunk = match reader.lines(of.reload, sent, most) {
+                // It was removed for room since it was found.
+                Ok(lines) if lines.is_empty() && sent == 0 => break,
+                Ok(lines) if lines.is_empty() => Err(io::Error::other(
+                    "they were removed for room while they were read",
+                )),
+                Ok(lines) => {
+                    sent = sent.saturating_add(lines.len() as u64);
+                    Ok(text(lines))
                 }
-            }
-            let Stored { path, bytes, .. } = self.files.pop_front()?;
-            match File::open(&path).await {
-                // What comes while it is read is for the next reader.
-                Ok(file) => self.open = Some(BufReader::with_capacity(CHUNK, file).take(bytes)),
-                // Removed for room since it was found.
-                Err(problem) if problem.kind() == io::ErrorKind::NotFound => {}
-                Err(problem) => return Some(Err(problem)),
+                Err(problem) => Err(io::Error::other(problem)),
+            };
+            let ends = chunk.is_err();
+            if to.blocking_send(chunk).is_err() || ends {
+                return;
             }
         }
     }
 }
 
-/// As many whole lines as come together; what a killed host left of a line is none.
-async fn lines(file: &mut Take<BufReader<File>>) -> io::Result<Vec<u8>> {
-    let mut lines = Vec::new();
-    while lines.len() < CHUNK {
-        let before = lines.len();
-        file.read_until(b'\n', &mut lines).await?;
-        if lines.last() != Some(&b'\n') {
-            lines.truncate(before);
-            break;
-        }
-        if lines.len() == before {
-            break;
-        }
+/// How many lines of it are read at once.
+fn at_once(of: &RecordsOf) -> u64 {
+    let lines = CHUNK.saturating_mul(of.lines);
+    lines.checked_div(of.bytes).unwrap_or(1).clamp(1, 1_024)
+}
+
+fn text(lines: Vec<String>) -> Bytes {
+    let mut text = String::with_capacity(lines.iter().map(|line| line.len() + 1).sum());
+    for line in lines {
+        text.push_str(&line);
+        text.push('\n');
     }
-    Ok(lines)
+    text.into()
 }

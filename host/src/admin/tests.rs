@@ -7,18 +7,25 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use caxton_rollout::{AgentName, HotReloadId, Moment, Order, OrderError};
 use caxton_runtime::policy::{PolicyLimits, PolicyRuntime};
+use caxton_store::{Journal, Limits, Store};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Admin, Token, serve};
+use super::serve::Bounds;
+use super::{Admin, Token, Upkeep, serve_within};
 use crate::events::EventLog;
+use crate::folders::Granted;
 use crate::handle::ControllerHandle;
 use crate::policies::Policies;
 use crate::published::{AgentStatus, Published};
 use crate::records::Recorder;
+
+mod fuzz;
+mod hostile;
+mod upkeep;
 
 /// Longer than anything here takes; a test that reaches it has failed.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -31,7 +38,8 @@ struct Surface {
     stop: CancellationToken,
     serving: JoinHandle<()>,
     recorder: Recorder,
-    _data_dir: tempfile::TempDir,
+    journal: Journal,
+    data_dir: tempfile::TempDir,
 }
 
 fn name(text: &str) -> AgentName {
@@ -42,11 +50,19 @@ fn name(text: &str) -> AgentName {
 fn policies() -> Arc<Policies> {
     let runtime = PolicyRuntime::new(PolicyLimits::default()).unwrap();
     let nowhere = std::path::Path::new("/nowhere");
-    Arc::new(Policies::new(runtime, nowhere.join("policies"), nowhere))
+    Arc::new(Policies::new(
+        runtime,
+        nowhere.join("policies"),
+        caxton_store::Blobs::within(nowhere),
+    ))
 }
 
 impl Surface {
     async fn start() -> Self {
+        Self::within(Bounds::default()).await
+    }
+
+    async fn within(bounds: Bounds) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (handle, mut orders, published) = ControllerHandle::new();
@@ -59,18 +75,22 @@ impl Surface {
         let token = Token::generate().unwrap();
         let events = Arc::new(EventLog::new());
         let data_dir = tempfile::tempdir().unwrap();
-        let (recorder, records) = Recorder::start(data_dir.path()).unwrap();
+        let (store, _) = Store::open(data_dir.path(), Limits::default()).unwrap();
+        let (recorder, records) = Recorder::start(&store.journal, data_dir.path());
+        let closed = [("data directory", data_dir.path().to_owned())];
+        let upkeep = Upkeep::new(store.journal.clone(), &closed, Granted::default());
         let stop = CancellationToken::new();
         let admin = Admin {
             handle,
             events: Arc::clone(&events),
             records,
+            upkeep,
             policies: policies(),
             gateway: ([127, 0, 0, 1], 8080).into(),
             started: Moment(5),
             token: token.clone(),
         };
-        let serving = tokio::spawn(serve(listener, admin, stop.clone()));
+        let serving = tokio::spawn(serve_within(listener, admin, bounds, stop.clone()));
         let surface = Self {
             address,
             events,
@@ -79,7 +99,8 @@ impl Surface {
             stop,
             serving,
             recorder,
-            _data_dir: data_dir,
+            journal: store.journal,
+            data_dir,
         };
         surface.publish("hello");
         surface

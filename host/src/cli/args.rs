@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use caxton_rollout::{AgentName, VersionNumber};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::backup::{BackupArgs, RestoreArgs};
 use super::explain::ExplainArgs;
+use super::gc::GcArgs;
 use super::policy::PolicyArgs;
 use super::records::RecordsArgs;
 
@@ -39,7 +41,7 @@ pub enum Command {
     /// Watch all agents live, and the one that is selected in detail; wants a terminal
     Top(TopArgs),
     /// Show how an agent's reloads ended, newest first
-    History(AgentArgs),
+    History(HistoryArgs),
     /// Show what happened
     Events(EventsArgs),
     /// Call an agent through the gateway
@@ -62,6 +64,12 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Write out decision records, as `explain`, `policy replay` and `policy backtest` read them
     Records(RecordsArgs),
+    /// Remove what is beyond the limits and what nothing names; the host serves on
+    Gc(GcArgs),
+    /// Write everything that a start needs into one file; the host serves on
+    Backup(BackupArgs),
+    /// Make a data directory of a backup
+    Restore(RestoreArgs),
     /// Policies: look at them, check them, test them, measure them, ask them again over recorded reloads
     Policy(PolicyArgs),
 }
@@ -152,7 +160,18 @@ pub struct TopArgs {
     pub connection: Connection,
 }
 
-/// `caxton status` and `caxton history`
+/// `caxton history`
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// What operators ordered instead, and whether it was taken
+    #[arg(long)]
+    pub acts: bool,
+    /// Whose.
+    #[command(flatten)]
+    pub agent: AgentArgs,
+}
+
+/// `caxton status`
 #[derive(Debug, Args)]
 pub struct AgentArgs {
     /// The agent's name

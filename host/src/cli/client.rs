@@ -139,6 +139,22 @@ impl Client {
         self.value(self.send(request).await?).await
     }
 
+    /// Orders something of the host itself, and waits for as long as it takes.
+    ///
+    /// # Errors
+    /// The host cannot be reached, says no, or did not get to its end.
+    pub async fn upkeep(&self, what: &str, body: &Value) -> Result<Value, Failure> {
+        let request = self.request(Method::POST, what).json(body);
+        let response = self.send(request).await?;
+        let began = response.status() == StatusCode::ACCEPTED;
+        let ended = self.value(response).await?;
+        // What fails after the answer has begun cannot say so with its status.
+        match ended.get("error").and(ended.get("message")) {
+            Some(Value::String(message)) if began => Err(Failure::No(message.clone())),
+            _ => Ok(ended),
+        }
+    }
+
     /// Events as JSON lines, as they come.
     ///
     /// # Errors

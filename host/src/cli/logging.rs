@@ -1,11 +1,15 @@
 //! The log: lines on the standard error.
 
+use std::fmt;
 use std::io;
 
+use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
 use super::failure::Failure;
-use super::text::Paint;
+use super::text::{Paint, harmless};
 
 /// Starts the log with what `RUST_LOG` asks for, or with `default`.
 ///
@@ -26,9 +30,77 @@ pub(crate) fn start(default: &str) -> Result<(), Failure> {
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(Paint::stderr().colour())
+        .fmt_fields(debug_fn(write_field).delimited(" "))
         // A log whose reader went away is no reason to panic.
         .log_internal_errors(false);
     // A second start keeps the first one's log.
     let _ = log.try_init();
     Ok(())
+}
+
+/// One field of a line. File names, error texts, and what agents and policies print come from others: none of them begins a
+/// line of its own, and none acts on a terminal.
+fn write_field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let text = format!("{value:?}");
+    let text = harmless(&text);
+    match field.name() {
+        "message" => write!(out, "{text}"),
+        name if out.has_ansi_escapes() => {
+            write!(out, "\u{1b}[3m{name}\u{1b}[0m\u{1b}[2m=\u{1b}[0m{text}")
+        }
+        name => write!(out, "{name}={text}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn nothing_that_others_wrote_begins_a_line_or_acts_on_a_terminal() {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let log = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .fmt_fields(debug_fn(write_field).delimited(" "))
+            .finish();
+        let forged =
+            "x\n2026-01-01T00:00:00Z  INFO caxton: all is well\r\u{1b}[2J\u{9b}31m\u{202e}";
+        tracing::subscriber::with_default(log, || {
+            tracing::warn!(file = %forged, agent = forged, "refused: {forged}");
+        });
+        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        let (line, after) = text.split_once('\n').unwrap();
+        assert_eq!(after, "", "one event is one line: {text:?}");
+        assert!(
+            !line.contains(|c: char| c.is_control() || c == '\u{202e}'),
+            "{line:?}"
+        );
+        assert_eq!(
+            line.matches("all is well").count(),
+            3,
+            "nothing is lost: {line}"
+        );
+        assert!(
+            line.contains("refused: x\\n") && line.contains("file=x\\n"),
+            "{line}"
+        );
+    }
 }

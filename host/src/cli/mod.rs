@@ -1,15 +1,19 @@
-//! The command line: `run` and `demo` hold a host, everything else is a client of a running host's admin surface.
+//! The command line: `run` and `demo` hold a host, everything else is a client of a running host's admin surface or works on
+//! files.
 //!
 //! What must hold: exit code 0 is done, 1 is "the answer is no", 2 is wrong usage or configuration, 3 is a host that
 //! cannot be reached. Every failure says what is wrong, where, and what to do. Text that comes from agents, files or
 //! policies cannot act on the terminal. A reader that goes away ends the command and is no failure.
 
+mod acts;
 mod args;
+mod backup;
 mod call;
 mod client;
 mod explain;
 mod failure;
 mod follow;
+mod gc;
 mod lines;
 mod logging;
 mod orders;
@@ -35,8 +39,8 @@ use serde_json::Value;
 
 pub use args::{
     AbortArgs, AgentArgs, CallArgs, Cli, Command, Connection, DemoArgs, DemoStrategy, EventsArgs,
-    ListArgs, OrderArgs, PromoteArgs, RollbackArgs, RunArgs, SetSplitArgs, StateArg, StateArgs,
-    TopArgs,
+    HistoryArgs, ListArgs, OrderArgs, PromoteArgs, RollbackArgs, RunArgs, SetSplitArgs, StateArg,
+    StateArgs, TopArgs,
 };
 use client::Client;
 pub use failure::Failure;
@@ -103,6 +107,9 @@ async fn obey(command: Command) -> Result<(), Failure> {
         Command::Retry(args) => orders::plain(&args, "retry").await,
         Command::Explain(args) => explain::explain(&args).await,
         Command::Records(args) => records::records(&args).await,
+        Command::Gc(args) => gc::gc(&args).await,
+        Command::Backup(args) => backup::backup(&args).await,
+        Command::Restore(args) => backup::restore(&args).await,
         Command::Policy(args) => policy::obey(args.command).await,
     }
 }
@@ -136,7 +143,11 @@ async fn show_status(args: &AgentArgs) -> Result<(), Failure> {
     print(&status::status(&agent, time::now_ms(), Paint::stdout()))
 }
 
-async fn history(args: &AgentArgs) -> Result<(), Failure> {
+async fn history(args: &HistoryArgs) -> Result<(), Failure> {
+    let HistoryArgs { acts, agent: args } = args;
+    if *acts {
+        return acts::acts(args).await;
+    }
     let client = Client::find(&args.connection)?;
     let results = client
         .get(&format!("agents/{}/history", args.agent))

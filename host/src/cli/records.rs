@@ -18,6 +18,7 @@ use super::failure::Failure;
 use super::text::{Paint, Tone, harmless};
 use super::time::now_ms;
 use super::views;
+use crate::admin::INCOMPLETE;
 use crate::records::read::Notice;
 
 /// Characters of an id that are taken for its beginning: fewer would often fit several.
@@ -85,8 +86,7 @@ pub(super) async fn records(args: &RecordsArgs) -> Result<(), Failure> {
         }
     };
     if written == 0 {
-        let mark = Paint::stderr().tone(Tone::Busy, "note:");
-        let _ = writeln!(io::stderr(), "{mark} there are no records of that");
+        note("there are no records of that");
     }
     Ok(())
 }
@@ -194,6 +194,11 @@ pub(super) async fn fetched(client: &Client, named: &Named) -> Result<File, Fail
 }
 
 async fn copy(client: &Client, response: Response, mut to: impl Write) -> Result<u64, Failure> {
+    if response.headers().contains_key(INCOMPLETE) {
+        note(
+            "the host cannot write its journal now, so the newest decisions are missing here; `caxton ls` says what helps",
+        );
+    }
     let mut chunks = response.bytes_stream();
     let mut written = 0_u64;
     while let Some(chunk) = chunks.next().await {
@@ -207,8 +212,11 @@ async fn copy(client: &Client, response: Response, mut to: impl Write) -> Result
 
 /// Says on the standard error what was passed over.
 pub(super) fn tell(notices: &[Notice]) {
+    notices.iter().for_each(|notice| note(&notice.to_string()));
+}
+
+/// Says something beside the output, on the standard error.
+pub(super) fn note(text: &str) {
     let mark = Paint::stderr().tone(Tone::Busy, "note:");
-    for notice in notices {
-        let _ = writeln!(io::stderr(), "{mark} {}", harmless(&notice.to_string()));
-    }
+    let _ = writeln!(io::stderr(), "{mark} {}", harmless(text));
 }

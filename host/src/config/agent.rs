@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use caxton_rollout::{
-    Digest, HealthSettings, PolicyMode, PolicyRef, ReloadSettings, RollbackSettings,
+    Breaker, Digest, HealthSettings, PolicyMode, PolicyRef, ReloadSettings, RollbackSettings,
 };
 use caxton_runtime::{Instances, Limits, Origin};
 use http::HeaderName;
@@ -12,7 +12,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::reload::{reload, traffic};
-use super::{ConfigError, written};
+use super::{ConfigError, are_tables, is_table, written};
 use crate::policies;
 use crate::routes::{Affinity, RouteHost, RoutePath, RouteSyntaxError};
 
@@ -24,6 +24,8 @@ const CHECKPOINT: Duration = Duration::from_secs(10);
 const STATE_SIZE: u64 = 64 << 20;
 /// Rollback policies of one agent: each is asked at every tick.
 const MAX_POLICIES: usize = 16;
+/// Rollbacks that a breaker waits for at most: each is remembered with its agent.
+const MAX_BREAKER: u32 = 100;
 /// More instances than this of one agent are more than the pool of all agents holds.
 const MAX_CONCURRENCY: u32 = 10_000;
 
@@ -99,7 +101,9 @@ impl AgentConfig {
         let wrong = |e: toml::de::Error| ConfigError::parsing(file, text, &e);
         toml::from_str::<written::Agent>(text).map_err(wrong)?;
         let own: toml::Table = toml::from_str(text).map_err(wrong)?;
-        let written = laid_over(defaults.clone(), own).try_into();
+        let whole = laid_over(defaults.clone(), own);
+        tables(file, &whole)?;
+        let written = whole.try_into();
         let written = written.map_err(|e| ConfigError::parsing(file, "", &e))?;
         Self::meaning(file, written)
     }
@@ -129,12 +133,39 @@ impl AgentConfig {
     }
 }
 
+fn tables(file: &str, whole: &toml::Table) -> Result<(), ConfigError> {
+    let tables = [
+        "reload",
+        "rollback",
+        "health",
+        "state",
+        "instances",
+        "limits",
+        "grants",
+        "route",
+    ];
+    tables
+        .into_iter()
+        .try_for_each(|key| is_table(file, whole, key))?;
+    if let Some(toml::Value::Table(reload)) = whole.get("reload") {
+        is_table(file, reload, "mirror")?;
+    }
+    let lists = [
+        ("reload", "stages"),
+        ("rollback", "policies"),
+        ("grants", "dirs"),
+    ];
+    lists
+        .into_iter()
+        .try_for_each(|(table, key)| are_tables(file, whole, table, key))
+}
+
 pub(super) fn or<T>(written: Option<T>, default: T) -> T {
     written.unwrap_or(default)
 }
 
 /// `own` over `below`, table by table and key by key; arrays are replaced whole.
-fn laid_over(mut below: toml::Table, own: toml::Table) -> toml::Table {
+pub(super) fn laid_over(mut below: toml::Table, own: toml::Table) -> toml::Table {
     for (key, value) in own {
         let value = match (below.remove(&key), value) {
             (Some(toml::Value::Table(under)), toml::Value::Table(over)) => {
@@ -265,8 +296,27 @@ fn rollback(file: &str, written: written::Rollback) -> Result<RollbackSettings, 
     Ok(RollbackSettings {
         enabled,
         preserve_versions: or(written.preserve_versions, default.preserve_versions),
+        breaker: breaker(file, &written.breaker)?,
+        on_crash_loop: or(written.on_crash_loop, default.on_crash_loop),
         timeout: or(written.timeout, default.timeout),
         policies,
+    })
+}
+
+fn breaker(file: &str, written: &written::Breaker) -> Result<Breaker, ConfigError> {
+    let default = Breaker::default();
+    let count = or(written.count, default.count);
+    if count > MAX_BREAKER {
+        return Err(ConfigError::new(
+            file,
+            format!(
+                "`rollback.breaker.count` is {count}: it goes from 1 to {MAX_BREAKER}, and 0 means that it never holds a version back"
+            ),
+        ));
+    }
+    Ok(Breaker {
+        count,
+        window: or(written.window, default.window),
     })
 }
 
@@ -350,6 +400,8 @@ fn limits(file: &str, written: &written::Limits) -> Result<Limits, ConfigError> 
 fn env(file: &str, grants: written::Grants) -> Result<Vec<(String, String)>, ConfigError> {
     for (name, value) in &grants.env {
         if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            // What stands behind a `=` was meant to be a value.
+            let name = name.split('=').next().unwrap_or_default();
             return Err(ConfigError::new(
                 file,
                 format!(

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use caxton_rollout::{MirrorRequests, Strategy};
+use caxton_rollout::{MirrorRequests, OnCrashLoop, Strategy};
 use caxton_runtime::Instances;
 use expect_test::{Expect, expect};
 
@@ -220,7 +220,7 @@ fn an_unknown_key_is_refused_with_the_nearest() {
     refused(
         "[reload]\ndrain_timout = \"3s\"\n",
         expect![[
-            r#"hello.toml: line 2, `drain_timout = "3s"`: unknown field `drain_timout`, expected one of `strategy`, `policy`, `policy_settings`, `split`, `progressive`, `stages`, `affinity`, `mirror`, `drain_timeout`, `warm_up`, `bake`, `keep_previous`, `gate_timeout`, `immediate_grace`, `preserve_state`, `deadline`, `on_inconclusive`, `on_unproven`; did you mean `drain_timeout`?"#
+            r#"hello.toml: line 2, `drain_timout`: unknown field `drain_timout`, expected one of `strategy`, `policy`, `policy_settings`, `split`, `progressive`, `stages`, `affinity`, `mirror`, `drain_timeout`, `warm_up`, `bake`, `keep_previous`, `gate_timeout`, `immediate_grace`, `preserve_state`, `deadline`, `on_inconclusive`, `on_unproven`; did you mean `drain_timeout`?"#
         ]],
     );
 }
@@ -283,6 +283,76 @@ fn what_does_not_go_together_is_refused() {
             r#"hello.toml: `route.path`: "hello" cannot be a route's path: it does not begin with a slash; write for example "/" or "/shop/api""#
         ]],
     );
+}
+
+#[test]
+fn a_breaker_and_a_crash_loop_are_as_written_and_make_no_version() {
+    let default = read("").rollback;
+    assert_eq!(default.breaker.count, 3);
+    assert_eq!(default.breaker.window, Duration::from_secs(3600));
+    assert_eq!(default.on_crash_loop, OnCrashLoop::Tell);
+    let text =
+        "[rollback]\nbreaker = { count = 5, window = \"2h\" }\non_crash_loop = \"rollback\"\n";
+    let written = read(text);
+    assert_eq!(written.rollback.breaker.count, 5);
+    assert_eq!(written.rollback.breaker.window, Duration::from_secs(7200));
+    assert_eq!(written.rollback.on_crash_loop, OnCrashLoop::Rollback);
+    assert_eq!(written.digest, read("").digest);
+    // What is left out is as it was: never, and in an hour.
+    let never = read("[rollback]\nbreaker = { count = 0 }\n")
+        .rollback
+        .breaker;
+    assert_eq!((never.count, never.window), (0, default.breaker.window));
+}
+
+#[test]
+fn wrong_values_of_a_breaker_are_refused() {
+    for (text, told) in [
+        (
+            "[rollback]\nbreaker = { count = 3, windw = \"1h\" }\n",
+            expect![
+                "hello.toml: line 2, `breaker`: unknown field `windw`, expected `count` or `window`; did you mean `window`?"
+            ],
+        ),
+        (
+            "[rollback]\nbreaker = { window = \"0s\" }\n",
+            expect![[
+                r#"hello.toml: line 2, `breaker = { window = "0s" }`: `0s` is out of bounds: from 1s to 7days"#
+            ]],
+        ),
+        (
+            "[rollback]\nbreaker = { window = 3600 }\n",
+            expect![
+                "hello.toml: line 2, `breaker = { window = 3600 }`: expected a duration in quotes, such as 30s, 5m or 1h, and found integer"
+            ],
+        ),
+        (
+            "[rollback]\nbreaker = { count = 101 }\n",
+            expect![
+                "hello.toml: `rollback.breaker.count` is 101: it goes from 1 to 100, and 0 means that it never holds a version back"
+            ],
+        ),
+        (
+            "[rollback]\nbreaker = { count = -1 }\n",
+            expect![
+                "hello.toml: line 2, `breaker = { count = -1 }`: invalid value: integer `-1`, expected u32"
+            ],
+        ),
+        (
+            "[rollback]\nbreaker = false\n",
+            expect![
+                "hello.toml: line 2, `breaker = false`: invalid type: boolean `false`, expected struct Breaker"
+            ],
+        ),
+        (
+            "[rollback]\non_crash_loop = \"restart\"\n",
+            expect![[
+                r#"hello.toml: line 2, `on_crash_loop = "restart"`: unknown variant `restart`, expected `tell` or `rollback`"#
+            ]],
+        ),
+    ] {
+        refused(text, told);
+    }
 }
 
 #[test]

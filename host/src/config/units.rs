@@ -19,10 +19,17 @@ const TIMEOUT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3
 const WAIT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(7 * DAY);
 /// Limits of single calls and intervals: zero would refuse everything or spin.
 const LIMIT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(DAY);
+/// Looking back over less than a second sees nothing, and what is older than a week is history.
+const WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * DAY);
 /// What the address space of a 32-bit linear memory allows.
 const MEMORY: RangeInclusive<u64> = MIB..=4096 * MIB;
 /// Bodies stream, so the bound is against a slip of the pen rather than against memory.
 const BODY: RangeInclusive<u64> = 1..=1024 * 1024 * MIB;
+/// What is kept on the disk: from a few reloads' decision records to more than anybody reads.
+const KEPT: RangeInclusive<u64> = MIB..=1024 * 1024 * MIB;
+/// How long it is kept: a minute for those who want to see things go, ten years for those who must not.
+const AGE: RangeInclusive<Duration> =
+    Duration::from_secs(MINUTE)..=Duration::from_secs(10 * DAY * 1_461 / 4);
 
 /// A time after which something is cut: 0 to 30 minutes.
 pub fn timeout<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
@@ -37,6 +44,11 @@ pub fn wait<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::E
 /// The limit of one call, or an interval: 1 ms to a day.
 pub fn limit<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     duration(from, &LIMIT)
+}
+
+/// A time that is looked back over: 1 s to 7 days.
+pub fn window<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    duration(from, &WINDOW)
 }
 
 /// A time between two of something, or "off".
@@ -62,6 +74,16 @@ pub fn memory<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Erro
 /// The size of a body: 1 byte to 1 TiB.
 pub fn body<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     size(from, &BODY)
+}
+
+/// The size of what is kept on the disk: 1 MiB to 1 TiB.
+pub fn kept<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    size(from, &KEPT)
+}
+
+/// How long something is kept: a minute to ten years.
+pub fn age<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    duration(from, &AGE)
 }
 
 /// A SHA-256 as `sha256:` and 64 hexadecimal digits.

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use caxton_rollout::{Digest, MirrorRequests, OnInconclusive, OnUnproven, PolicyMode, Strategy};
+use caxton_rollout::{
+    Digest, MirrorRequests, OnCrashLoop, OnInconclusive, OnUnproven, PolicyMode, Strategy,
+};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -110,6 +112,17 @@ pub struct Rollback {
     #[serde(deserialize_with = "units::timeout")]
     pub timeout: Option<Duration>,
     pub policies: Option<Vec<Policy>>,
+    pub breaker: Breaker,
+    pub on_crash_loop: Option<OnCrashLoop>,
+}
+
+/// So many rollbacks by policies within the time, and no version comes in by itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Breaker {
+    pub count: Option<u32>,
+    #[serde(deserialize_with = "units::window")]
+    pub window: Option<Duration>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -8,10 +8,11 @@ use std::time::Duration;
 use caxton_rollout::{
     AgentName, Content, HotReloadId, Identity, Moment, Settings, Ticket, Traffic, VersionNumber,
 };
-use caxton_runtime::{AgentSpec, DirGrant, Outbound, Snapshot, StateSpec, Version};
-use tokio::sync::Mutex;
+use caxton_runtime::{AgentSpec, DirGrant, Outbound, StateSpec, Version};
+use caxton_store::Pin;
 use tokio::task::AbortHandle;
 
+use super::checkpoints::Checkpoints;
 use crate::config::{AgentConfig, RouteConfig};
 use crate::gate::Gate;
 use crate::policies::PinnedPolicy;
@@ -19,13 +20,15 @@ use crate::published::{Copies, Rates};
 use crate::routes::{
     AgentRoute, Listener, MirrorCounts, MirrorRules, Served, Serving, Share, Target,
 };
+use crate::snapshots::States;
 
 /// So many different notes on answers of policies are warned of in one reload.
 const MAX_NOTED: usize = 256;
 
-/// What a version can be made of.
+/// What a version can be made of; the component's bytes are in the store.
 pub(super) struct Material {
-    pub bytes: Arc<[u8]>,
+    /// Bytes of the component.
+    pub size: u64,
     pub config: AgentConfig,
     pub has_health: bool,
     pub stateful: bool,
@@ -35,7 +38,7 @@ impl Material {
     pub fn content(&self, identity: Identity) -> Content {
         Content {
             identity,
-            size: self.bytes.len() as u64,
+            size: self.size,
             has_health: self.has_health,
             stateful: self.stateful,
         }
@@ -89,12 +92,8 @@ pub(super) struct Live {
     pub rates: Rates,
     /// Tells the core when nothing is in flight; taken back when the version serves again.
     pub draining: Option<AbortHandle>,
-}
-
-/// What a version saved last, kept as long as its content is.
-pub(super) struct Saved {
-    pub identity: Identity,
-    pub snapshot: Snapshot,
+    /// Which of its checkpoints are on disk.
+    pub checkpoints: Checkpoints,
 }
 
 /// A file that was refused, and since when.
@@ -106,9 +105,11 @@ pub(super) struct Refused {
     pub by_watch: bool,
 }
 
-/// Contents that were refused for what their configuration says about policies, which may change.
+/// Contents that were refused for what may change: what their configuration says about policies, or a disk that takes nothing.
 pub(super) struct Again {
     pub policies: BTreeSet<String>,
+    /// Whether they could not be stored, which is tried again by itself.
+    pub unstored: bool,
     pub component: caxton_watch::Content,
     pub config: Option<caxton_watch::Content>,
 }
@@ -133,6 +134,8 @@ pub(super) struct Agent {
     pub live: BTreeMap<VersionNumber, Live>,
     pub preparing: BTreeMap<VersionNumber, (Ticket, AbortHandle)>,
     pub pinned: BTreeMap<HotReloadId, Pinned>,
+    /// What reloads of earlier processes held.
+    pub held_before: BTreeMap<HotReloadId, Vec<Pin>>,
     /// What was corrected in answers of a policy, and warned of, in each of these reloads.
     pub noted: BTreeMap<HotReloadId, BTreeSet<(String, String)>>,
     pub traffic: Option<Traffic>,
@@ -142,9 +145,8 @@ pub(super) struct Agent {
     pub gate_timeout: Duration,
     /// The longest that one did, in the last interval in which any did.
     pub longest_wait: Duration,
-    pub snapshots: BTreeMap<VersionNumber, Saved>,
-    /// Held while its state is being stored: who starts it again waits for that.
-    pub rests: Arc<Mutex<()>>,
+    /// What its versions saved.
+    pub states: Arc<States>,
     /// What another agent claimed before this one did.
     pub conflict: Option<(String, Moment)>,
 }
@@ -157,11 +159,6 @@ impl Agent {
 
     pub fn version(&self, number: VersionNumber) -> Option<Arc<Version>> {
         Some(Arc::clone(&self.live.get(&number)?.version))
-    }
-
-    /// What the version saved last, though it may have been unloaded since.
-    pub fn saved(&self, number: VersionNumber) -> Option<Snapshot> {
-        Some(self.snapshots.get(&number)?.snapshot.clone())
     }
 
     /// How the gateway reaches the agent now.
@@ -243,6 +240,7 @@ impl Agent {
     /// The reload asks its policies no more.
     pub fn let_go(&mut self, reload: HotReloadId) {
         self.pinned.remove(&reload);
+        self.held_before.remove(&reload);
         self.noted.remove(&reload);
     }
 

@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caxton_rollout::{
-    AgentName, Command, Event, Happened, HealthOutcome, Identity, Notice, Ticket, Traffic,
-    VersionNumber,
+    AgentName, Command, Event, Happened, HealthOutcome, HotReloadStatus, Identity, Memory, Notice,
+    Ticket, Traffic, VersionNumber,
 };
 use caxton_runtime::{PrepareError, Version};
+use caxton_store::{BlobKind, Blobs, Reply};
 
 use super::agent::Live;
-use super::rest::wake;
+use super::checkpoints::Checkpoints;
+use super::rest::Waking;
 use super::{Controller, Done, judging};
 use crate::published::{Copies, Rates};
+use crate::snapshots::Whose;
 
 /// How long calls that were cut may take to end before their count is told all the same: less than the core waits for.
 const CUT_WAIT: Duration = Duration::from_secs(10);
@@ -30,6 +33,18 @@ pub(super) struct Prepared {
 pub(super) struct NotPrepared {
     error: String,
     hosts_fault: bool,
+}
+
+/// The component as it was once dropped.
+async fn bytes_of(blobs: Blobs, identity: Identity) -> Result<Arc<[u8]>, NotPrepared> {
+    let get = move || blobs.get(BlobKind::Component, identity.component);
+    let got = tokio::task::spawn_blocking(get).await;
+    let got = got.map_err(|error| error.to_string());
+    got.and_then(|got| got.map_err(|error| error.to_string()))
+        .map_err(|error| NotPrepared {
+            error: format!("{error}; copy the same file into the agents directory again"),
+            hosts_fault: true,
+        })
 }
 
 impl From<PrepareError> for NotPrepared {
@@ -50,14 +65,18 @@ impl Controller {
                 reload,
                 strategy,
                 rollback,
+                continues,
             } => {
+                let mut held = Vec::new();
                 if let Some(entry) = self.agents.get_mut(&agent) {
                     // An answer that comes after `Unpin` finds no place and is dropped.
                     entry.pinned.entry(reload).or_default();
+                    let before = continues.and_then(|id| entry.held_before.get(&id));
+                    held = before.cloned().unwrap_or_default();
                 }
                 let modes = rollback.iter().map(|call| (call.name.clone(), call.mode));
                 self.recorder.pins(&agent, reload, modes.collect());
-                let pin = judging::pin(Arc::clone(&self.policies), strategy, rollback);
+                let pin = judging::pin(Arc::clone(&self.policies), strategy, rollback, held);
                 self.spawn(async move {
                     let result = pin.await;
                     Done::Pinned {
@@ -112,21 +131,40 @@ impl Controller {
             Command::Forget { agent, identity } => {
                 if let Some(entry) = self.agents.get_mut(&agent) {
                     entry.materials.remove(&identity);
-                    entry
-                        .snapshots
-                        .retain(|_, saved| saved.identity != identity);
+                    entry.states.forget(identity);
                 }
             }
             // Recorded already, before anything of it was carried out.
+            Command::Remember { memory, ticket } => self.remember(*memory, ticket),
             Command::Decided(_) => {}
             Command::Tell(notice) => self.tell_notice(&notice),
             Command::Finished { agent, result } => {
                 self.rewritten.insert(agent.clone());
                 self.recorder.ended(self.clock.now(), &agent, &result);
                 let fields = serde_json::to_value(&result).unwrap_or_default();
-                self.tell_reload("finished", Some(agent), Some(result.id), fields);
+                let now = self.clock.now();
+                self.tell_at(now, "finished", Some(agent), Some(result.id), fields);
             }
         }
+    }
+
+    /// Hands what is remembered to the journal, and its answer to the core where a move waits for it.
+    fn remember(&mut self, memory: Memory, ticket: Option<Ticket>) {
+        if memory.is_nothing() {
+            return self.store.journal.forget(&memory.agent);
+        }
+        let (done, agent) = (self.done.clone(), memory.agent.clone());
+        let reply = ticket.map(|ticket| -> Reply {
+            Box::new(move |result| {
+                // The controller is gone only when the host stops.
+                let _ = done.send(Done::Event(Event::Written {
+                    agent,
+                    ticket,
+                    result,
+                }));
+            })
+        });
+        self.store.journal.remember(memory, reply);
     }
 
     fn prepare(
@@ -141,37 +179,68 @@ impl Controller {
         };
         let Some(material) = entry.materials.get(&identity) else {
             // The core asks only for content that it did not tell to forget.
-            self.step(Event::PrepareFailed {
+            let error = format!(
+                "the configuration of version {number} cannot be read any more: copy {agent}.wasm and {agent}.toml into the agents \
+                 directory again"
+            );
+            return self.tell_core_later(Event::PrepareFailed {
                 agent,
                 ticket,
-                error: format!("the bytes of version {number} are not there any more"),
+                error,
                 hosts_fault: true,
             });
-            return;
         };
+        // Checked when it was taken; since then the host may have been started with other folders.
+        if let Err(error) = self.folders.allow(&material.config.dirs) {
+            return self.tell_core_later(Event::PrepareFailed {
+                error: format!("{agent}.toml: {error}"),
+                agent,
+                ticket,
+                hosts_fault: false,
+            });
+        }
         let runtime = Arc::clone(&self.runtime);
-        let bytes = Arc::clone(&material.bytes);
+        let blobs = self.store.blobs.clone();
         let spec = material.spec(&agent, number, &self.folders.agents);
         let done = self.done.clone();
         let name = agent.clone();
         // Where nothing serves there is nobody to hand state over: what the last process left is taken up.
         let wakes = material.stateful && entry.traffic.is_none();
-        let within = material.config.reload.gate_timeout;
-        let snapshots = self.snapshots.clone();
-        let rests = Arc::clone(&entry.rests);
+        let permanent = self.fleet.view(&agent).and_then(|view| view.permanent);
+        let waking = wakes.then(|| Waking {
+            whose: Whose {
+                agent: agent.clone(),
+                number,
+                identity,
+            },
+            permanent,
+            states: Arc::clone(&entry.states),
+            snapshots: self.snapshots.clone(),
+            clock: self.clock,
+            within: material.config.reload.gate_timeout,
+        });
         let task = self.tasks.spawn(async move {
-            let mut result = runtime
-                .prepare(bytes, spec)
-                .await
-                .map_err(NotPrepared::from);
+            let mut result = match bytes_of(blobs, identity).await {
+                Ok(bytes) => runtime
+                    .prepare(bytes, spec)
+                    .await
+                    .map_err(NotPrepared::from),
+                Err(not) => Err(not),
+            };
             if let Ok(version) = &result
-                && wakes
-                && let Err(error) = wake(name.clone(), version, snapshots, rests, within).await
+                && let Some(waking) = waking
             {
-                result = Err(NotPrepared {
-                    error,
-                    hosts_fault: false,
-                });
+                match waking.wake(version).await {
+                    // The controller is gone only when the host stops.
+                    Ok(Some(lost)) => drop(done.send(Done::State(lost))),
+                    Ok(None) => {}
+                    Err(error) => {
+                        result = Err(NotPrepared {
+                            error,
+                            hosts_fault: false,
+                        });
+                    }
+                }
             }
             let prepared = Prepared {
                 agent: name,
@@ -203,7 +272,11 @@ impl Controller {
         entry.preparing.remove(&number);
         let event = match (result, entry.materials.get(&identity)) {
             (Ok(version), Some(material)) => {
+                let code = version.code_source().as_str();
+                tracing::debug!(%agent, code, "version {number} is up");
                 let live = Live {
+                    // What it woke with is on disk.
+                    checkpoints: Checkpoints::known(&version),
                     version,
                     identity,
                     mirror: Arc::default(),
@@ -336,20 +409,25 @@ impl Controller {
     }
 
     fn tell_notice(&mut self, notice: &Notice) {
-        log(notice);
-        self.recorder.told(self.clock.now(), notice);
+        // One moment, wherever it is read.
+        let now = self.clock.now();
+        self.recorder.told(now, notice);
+        self.store.journal.told(now, notice);
         let mut fields = serde_json::to_value(&notice.what).unwrap_or_default();
         let kind = fields
             .as_object_mut()
             .and_then(|object| object.remove("kind"));
         let kind = kind.as_ref().and_then(|kind| kind.as_str());
         let agent = Some(notice.agent.clone());
-        self.tell_reload(kind.unwrap_or("notice"), agent, notice.reload, fields);
+        self.tell_at(now, kind.unwrap_or("notice"), agent, notice.reload, fields);
+        if let Some(untold) = self.untold.last_mut() {
+            untold.notice = Some(notice.clone());
+        }
     }
 }
 
 /// What a person who watches the log wants to know at once; the rest is in the event stream.
-fn log(notice: &Notice) {
+pub(super) fn log(notice: &Notice) {
     let agent = &notice.agent;
     match &notice.what {
         Happened::Swapped { to: Some(to), .. } => tracing::info!(%agent, "version {to} serves"),
@@ -366,6 +444,45 @@ fn log(notice: &Notice) {
             tracing::warn!(%agent, "version {number} is not healthy: {reason}");
         }
         Happened::Stopped => tracing::info!(%agent, "stopped: its file is gone"),
+        Happened::Restored {
+            permanent,
+            candidate,
+            became,
+        } => log_restored(agent, *permanent, candidate.zip(*became)),
+        Happened::BegunAgain { number, .. } => {
+            tracing::info!(%agent, "the reload of version {number} begins again from its first stage");
+        }
+        Happened::NotRecorded { reason } => tracing::error!(%agent, "waits: {reason}"),
+        Happened::CrashLoop {
+            number,
+            reason,
+            follows,
+        } => tracing::error!(%agent, "version {number} keeps crashing: {reason}; {follows}"),
         other => tracing::debug!(%agent, ?other),
+    }
+}
+
+/// One line for each agent that a start finds.
+fn log_restored(
+    agent: &AgentName,
+    permanent: Option<VersionNumber>,
+    went_on: Option<(VersionNumber, HotReloadStatus)>,
+) {
+    let serves = match permanent {
+        Some(number) => format!("version {number} is permanent and comes up"),
+        None => "no version was permanent".to_owned(),
+    };
+    match went_on {
+        None => tracing::info!(%agent, "remembered: {serves}"),
+        Some((number, HotReloadStatus::RolledBack)) => {
+            tracing::warn!(%agent, "remembered: {serves}; version {number} was on its way back when the host ended, and is rolled back");
+        }
+        Some((number, HotReloadStatus::Completed)) => {
+            tracing::info!(%agent, "remembered: {serves}; version {number} is watched as unproven no more");
+        }
+        Some((number, _)) => {
+            tracing::info!(%agent, "remembered: {serves}; the reload of version {number} went on when the host ended, and begins again when \
+                                    its file is still there");
+        }
     }
 }

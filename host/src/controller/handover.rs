@@ -10,17 +10,21 @@ use caxton_rollout::{
 use caxton_runtime::{Snapshot, StateError, Version};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::agent::Saved;
 use super::{Controller, Done};
+use crate::clock::Clock;
+use crate::snapshots::{Cause, Snapshots, States, Unreadable, Whose};
 
 /// How long calls that were cut may take to end. An instance that is cut ends at its next tick.
 const CUT_PATIENCE: Duration = Duration::from_secs(2);
 
-/// What came of a hand-over, with what was saved on the way.
+/// What came of a hand-over.
 pub(super) struct Moved {
     pub agent: AgentName,
     pub ticket: Ticket,
-    pub saved: Option<(VersionNumber, Snapshot)>,
+    /// Versions whose state is on disk as it is now.
+    pub stored: Vec<VersionNumber>,
+    /// A version whose state is not, and why.
+    pub unstored: Option<(VersionNumber, String)>,
     pub result: Result<HandedOver, HandOverError>,
 }
 
@@ -38,15 +42,37 @@ impl Controller {
             return;
         };
         let Some(target) = entry.version(to) else {
-            return self.step(not_there(agent, ticket, to));
+            return self.tell_core_later(not_there(agent, ticket, to));
         };
         // It may have listened: copies that still wait in its line must not reach the state that it is about to get.
         target.close();
         target.cut();
+        let whose = |number| {
+            let identity = entry.live.get(&number)?.identity;
+            let agent = agent.clone();
+            Some(Whose {
+                agent,
+                number,
+                identity,
+            })
+        };
+        let Some(heir) = whose(to) else {
+            return self.tell_core_later(not_there(agent, ticket, to));
+        };
+        let taking = Taking {
+            target,
+            deadline,
+            heir,
+            states: Arc::clone(&entry.states),
+            snapshots: self.snapshots.clone(),
+            clock: self.clock,
+            stored: Vec::new(),
+            unstored: None,
+        };
         match source {
             StateSource::Live { from, wait, cut } => {
-                let Some(old) = entry.version(from) else {
-                    return self.step(not_there(agent, ticket, from));
+                let (Some(old), Some(giver)) = (entry.version(from), whose(from)) else {
+                    return self.tell_core_later(not_there(agent, ticket, from));
                 };
                 // First the gate, so that who finds the version closed finds the gate closed, too.
                 entry.gate.close();
@@ -57,37 +83,30 @@ impl Controller {
                         deadline,
                         cut: 0,
                     };
-                    let saved = live.save(wait, cut).await;
-                    let (saved, result) = match saved {
-                        Ok((state_from, snapshot)) => {
-                            let loaded = load(&target, snapshot.as_ref(), deadline).await;
-                            (snapshot, loaded.map(|()| state_from))
+                    let mut taking = taking;
+                    let result = match live.save(wait, cut).await {
+                        Ok((state_from, Some(snapshot))) => {
+                            let taken = taking.take(giver, &snapshot).await;
+                            taken.map(|()| state_from)
                         }
-                        Err(error) => (None, Err(error)),
+                        Ok((state_from, None)) => taking.begin_empty().await.map(|()| state_from),
+                        Err(error) => Err(error),
                     };
-                    let cut = live.cut;
-                    Done::Moved(Moved {
-                        agent,
-                        ticket,
-                        saved: saved.map(|snapshot| (from, snapshot)),
-                        result: result
-                            .map(|state_from| HandedOver { state_from, cut })
-                            .map_err(|error| HandOverError { cut, ..error }),
-                    })
+                    taking.moved(agent, ticket, result, live.cut)
                 });
             }
             StateSource::Snapshot => {
-                let saved = entry.saved(to);
                 self.spawn(async move {
-                    let result = open_as_saved(&target, saved, deadline).await;
-                    Done::Moved(Moved::without_save(agent, ticket, result))
+                    let mut taking = taking;
+                    let result = taking.open_as_saved().await;
+                    taking.moved(agent, ticket, result, 0)
                 });
             }
             StateSource::Fresh => {
                 self.spawn(async move {
-                    let result = load(&target, None, deadline).await;
-                    let result = result.map(|()| StateFrom::None);
-                    Done::Moved(Moved::without_save(agent, ticket, result))
+                    let mut taking = taking;
+                    let result = taking.begin_empty().await;
+                    taking.moved(agent, ticket, result.map(|()| StateFrom::None), 0)
                 });
             }
         }
@@ -97,20 +116,15 @@ impl Controller {
         let Moved {
             agent,
             ticket,
-            saved,
+            stored,
+            unstored,
             result,
         } = moved;
-        if let Some((number, snapshot)) = saved
-            && let Some(entry) = self.agents.get_mut(&agent)
-            && let Some(live) = entry.live.get(&number)
-        {
-            let identity = live.identity;
-            let saved = Saved { identity, snapshot };
-            // One for each content: a build that comes back again and again has new numbers each time.
-            entry
-                .snapshots
-                .retain(|_, before| before.identity != identity);
-            entry.snapshots.insert(number, saved);
+        for number in stored {
+            self.is_stored(&agent, number);
+        }
+        if let Some((number, problem)) = unstored {
+            self.not_stored(agent.clone(), number, problem);
         }
         self.step(Event::HandedOver {
             agent,
@@ -120,18 +134,136 @@ impl Controller {
     }
 }
 
-impl Moved {
-    fn without_save(
+/// The version that gets a state, and where the state is kept for a start after this process.
+///
+/// What is stored here is handed to the journal before the core hears of the hand-over: a version that becomes permanent has its
+/// state there before that.
+struct Taking {
+    target: Arc<Version>,
+    deadline: Instant,
+    heir: Whose,
+    states: Arc<States>,
+    snapshots: Snapshots,
+    clock: Clock,
+    stored: Vec<VersionNumber>,
+    unstored: Option<(VersionNumber, String)>,
+}
+
+impl Taking {
+    fn moved(
+        self,
         agent: AgentName,
         ticket: Ticket,
         result: Result<StateFrom, HandOverError>,
-    ) -> Self {
-        Self {
+        cut: u64,
+    ) -> Done {
+        Done::Moved(Moved {
             agent,
             ticket,
-            saved: None,
-            result: result.map(|state_from| HandedOver { state_from, cut: 0 }),
+            stored: self.stored,
+            unstored: self.unstored,
+            result: result
+                .map(|state_from| HandedOver { state_from, cut })
+                .map_err(|error| HandOverError { cut, ..error }),
+        })
+    }
+
+    /// Loads what `giver` saved, and keeps it for both: the one can be gone back to, and the other may become permanent.
+    async fn take(&mut self, giver: Whose, snapshot: &Snapshot) -> Result<(), HandOverError> {
+        let why = (Cause::HandOver, self.clock.now());
+        let before = self.states.of_version(giver.number);
+        self.states.keep_in_memory(&giver, why.1, snapshot.clone());
+        let put = async {
+            let turn = self.states.turn().await;
+            (turn, self.snapshots.put(snapshot).await)
+        };
+        // The disk and the guest work at the same time: callers wait at the gate for the slower of the two.
+        let (loaded, put) = tokio::join!(
+            load(&self.target, Some(snapshot), self.deadline),
+            timeout_at(self.deadline, put)
+        );
+        let put = put.map_err(|_| "the disk took too long".to_owned());
+        match put.and_then(|(turn, blob)| Ok((turn, blob?))) {
+            Ok((_turn, blob)) => {
+                let heir = loaded.is_ok().then(|| self.heir.clone());
+                for whose in [Some(giver), heir].into_iter().flatten() {
+                    self.stored.push(whose.number);
+                    self.snapshots
+                        .name(&self.states, whose, why, snapshot, blob);
+                }
+            }
+            Err(problem) => {
+                // Whoever begins with it after a kill finds at least what was stored before.
+                if let Some(before) = before.filter(|_| loaded.is_ok()) {
+                    self.snapshots
+                        .name_again(&self.states, self.heir.clone(), &before);
+                }
+                self.unstored = Some((self.heir.number, problem));
+            }
         }
+        loaded
+    }
+
+    /// The version as it was at its last save: its instance, if that was not touched since, or a new one that loads what was saved.
+    async fn open_as_saved(&mut self) -> Result<StateFrom, HandOverError> {
+        if self.target.is_as_saved() {
+            return Ok(StateFrom::Snapshot);
+        }
+        let number = self.heir.number;
+        let stored = match self.states.of_version(number) {
+            Some(kept) => Some(self.snapshots.read(&kept).await),
+            None => None,
+        };
+        let saved = match (stored, self.target.saved()) {
+            (Some(Ok((snapshot, _))), _) | (None | Some(Err(_)), Some(snapshot)) => snapshot,
+            (Some(Err(unreadable)), None) => {
+                let why = match unreadable {
+                    Unreadable::Damaged(why) => why,
+                    Unreadable::Removed(path) => {
+                        format!("its saved state {} is not there any more", path.display())
+                    }
+                };
+                let message = format!("version {number}: {why}; or take --state fresh");
+                return Err(failed(HandOverStep::Load, message));
+            }
+            (None, None) => {
+                let message = format!(
+                    "version {number} never saved its state: take --state fresh to let it begin empty, or leave --state out to \
+                     carry the present state over"
+                );
+                return Err(failed(HandOverStep::Load, message));
+            }
+        };
+        load(&self.target, Some(&saved), self.deadline).await?;
+        self.stored.push(number);
+        Ok(StateFrom::Snapshot)
+    }
+
+    /// Begins empty. Where something older is kept of the version, that it is empty now is kept in its place: a start must not
+    /// bring back what an operator did away with.
+    async fn begin_empty(&mut self) -> Result<(), HandOverError> {
+        load(&self.target, None, self.deadline).await?;
+        let number = self.heir.number;
+        if self.states.of_version(number).is_none() {
+            return Ok(());
+        }
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let why = (Cause::HandOver, self.clock.now());
+        let stored = match save_within(&self.target, left).await {
+            Ok(snapshot) => {
+                let _turn = self.states.turn().await;
+                let heir = self.heir.clone();
+                self.snapshots
+                    .store(&self.states, heir, why, &snapshot)
+                    .await
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        match stored {
+            Ok(()) => self.stored.push(number),
+            Err(problem) => self.unstored = Some((number, problem)),
+        }
+        Ok(())
     }
 }
 
@@ -226,27 +358,6 @@ async fn load(
         };
         failed(HandOverStep::Load, message)
     })
-}
-
-/// The version as it was at its last save: its instance, if that was not touched since, or a new one that loads what was saved.
-async fn open_as_saved(
-    target: &Version,
-    saved: Option<Snapshot>,
-    deadline: Instant,
-) -> Result<StateFrom, HandOverError> {
-    if target.is_as_saved() {
-        return Ok(StateFrom::Snapshot);
-    }
-    let Some(saved) = saved.or_else(|| target.saved()) else {
-        let number = target.number();
-        let message = format!(
-            "version {number} never saved its state: take --state fresh to let it begin empty, or leave --state out to carry \
-             the present state over"
-        );
-        return Err(failed(HandOverStep::Load, message));
-    };
-    load(target, Some(&saved), deadline).await?;
-    Ok(StateFrom::Snapshot)
 }
 
 fn failed(step: HandOverStep, message: String) -> HandOverError {

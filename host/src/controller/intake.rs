@@ -8,13 +8,14 @@ use caxton_rollout::{
 };
 use caxton_runtime::policy::PolicyKind;
 use caxton_runtime::{Contract, Instances, Runtime};
+use caxton_store::{BlobKind, Blobs};
 use caxton_watch::Change;
 use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::agent::{Again, Material, Refused};
 use super::{Controller, Done};
-use crate::config::AgentConfig;
+use crate::config::{AgentConfig, kept};
 use crate::folders::Folders;
 use crate::policies::{Policies, Unusable};
 
@@ -24,7 +25,16 @@ pub(super) struct Inspected {
     pub generation: u64,
     /// How often policies had changed when it began.
     pub policy_changes: u64,
-    pub result: Result<(Identity, Arc<Material>), Wrong>,
+    pub result: Result<(Found, Kept), Wrong>,
+}
+
+/// What a version can be made of, and what makes it the same as another.
+type Found = (Identity, Arc<Material>);
+
+/// The configuration as it is kept: its blob, and the text for people.
+pub(super) struct Kept {
+    config: Digest,
+    shown: String,
 }
 
 /// What is wrong with an agent's files, and with which of them.
@@ -76,6 +86,7 @@ impl Controller {
             Change::Polling { why } => {
                 tracing::warn!("{why}");
                 self.tell("polling", None, json!({ "reason": why }));
+                self.polling = Some((why.to_string(), self.clock.now()));
             }
         }
     }
@@ -100,6 +111,8 @@ impl Controller {
         entry.again = None;
         let runtime = Arc::clone(&self.runtime);
         let policies = Arc::clone(&self.policies);
+        let blobs = self.store.blobs.clone();
+        let storing = Arc::clone(&self.storing);
         let defaults = Arc::clone(&self.defaults);
         let folders = Arc::clone(&self.folders);
         let policy_changes = self.policy_changes;
@@ -107,33 +120,47 @@ impl Controller {
         self.spawn(async move {
             let file = name.to_string();
             let (component_again, config_again) = (component.clone(), config.clone());
+            let (look_runtime, look_defaults) = (runtime, Arc::clone(&defaults));
             let look = tokio::task::spawn_blocking(move || {
                 let _place = place;
                 material(
-                    &runtime,
+                    &look_runtime,
                     &file,
                     &component,
                     config.as_ref(),
-                    &defaults,
+                    &look_defaults,
                     &folders,
                 )
             });
             let looked = look
                 .await
                 .unwrap_or_else(|e| Err(Wrong::component(name.as_ref(), e)));
+            let again = |policies, unstored| {
+                Some(Box::new(Again {
+                    policies,
+                    unstored,
+                    component: component_again.clone(),
+                    config: config_again.clone(),
+                }))
+            };
             let result = match looked {
                 Ok(found) => match settings_fit(&policies, name.as_ref(), &found.1.config).await {
-                    Ok(()) => Ok(found),
+                    Ok(()) => {
+                        let _place = storing.acquire().await;
+                        let files = (component_again.clone(), config_again.clone());
+                        let stored = store(blobs, name, files, defaults, found.0).await;
+                        let stored = stored.map(|config| (found, config));
+                        stored.map_err(|wrong| Wrong {
+                            again: again(BTreeSet::new(), true),
+                            ..wrong
+                        })
+                    }
                     Err(wrong) => Err(Wrong {
-                        again: Some(Box::new(Again {
-                            policies: named(&found.1.config),
-                            component: component_again,
-                            config: config_again,
-                        })),
+                        again: again(named(&found.1.config), false),
                         ..wrong
                     }),
                 },
-                wrong => wrong,
+                Err(wrong) => Err(wrong),
             };
             Done::Inspected(Inspected {
                 agent,
@@ -157,16 +184,33 @@ impl Controller {
             // It may have been another policy that refused it than the one that is there now.
             Err(Wrong {
                 again: Some(again), ..
-            }) if inspected.policy_changes != self.policy_changes => {
+            }) if !again.unstored && inspected.policy_changes != self.policy_changes => {
                 entry.inspecting = true;
                 entry.again = Some(again);
                 self.look_again.insert(agent);
             }
             Err(Wrong { file, error, again }) => {
+                // What is tried again by itself is told once.
+                let told = again.as_ref().is_some_and(|again| again.unstored)
+                    && entry
+                        .refused
+                        .get(&file)
+                        .is_some_and(|before| before.error == error);
                 entry.again = again;
+                if told {
+                    return;
+                }
                 self.refuse(Some(agent.as_ref()), file, error, false);
             }
-            Ok((identity, material)) => {
+            Ok(((identity, material), kept)) => {
+                self.store.journal.taken(caxton_store::Content {
+                    agent: agent.clone(),
+                    identity,
+                    config: kept.config,
+                    shown: kept.shown,
+                    size: material.size,
+                    taken_at: self.clock.now(),
+                });
                 entry.refused.retain(|_, refused| refused.by_watch);
                 entry.policies = named(&material.config);
                 entry.gate_timeout = material.config.reload.gate_timeout;
@@ -315,12 +359,44 @@ fn material(
         config: config.digest,
     };
     let material = Material {
-        bytes: Arc::clone(&component.bytes),
+        size: component.bytes.len() as u64,
         config,
         has_health: inspection.health,
         stateful,
     };
     Ok((identity, Arc::new(material)))
+}
+
+/// Puts an agent's files into the store, whole, before anything names them.
+async fn store(
+    blobs: Blobs,
+    agent: AgentName,
+    (component, config): (caxton_watch::Content, Option<caxton_watch::Content>),
+    defaults: Arc<toml::Table>,
+    identity: Identity,
+) -> Result<Kept, Wrong> {
+    let name = agent.to_string();
+    let put = tokio::task::spawn_blocking(move || {
+        let file = format!("{agent}.toml");
+        // It was read as such a moment ago.
+        let text = config
+            .as_ref()
+            .map(|content| String::from_utf8_lossy(&content.bytes));
+        let whole = kept::whole(&file, text.as_deref().unwrap_or_default(), &defaults)
+            .map_err(|error| error.to_string())?;
+        let put = |kind, bytes: &[u8]| blobs.put(kind, bytes).map_err(|error| error.to_string());
+        let stored = put(BlobKind::Component, &component.bytes)?;
+        debug_assert_eq!(stored, identity.component);
+        Ok(Kept {
+            config: put(BlobKind::Config, whole.as_bytes())?,
+            shown: kept::shown(&whole),
+        })
+    });
+    let put = put.await.unwrap_or_else(|error| Err(error.to_string()));
+    put.map_err(|error| {
+        let error = format!("it cannot be stored, and is tried again every few seconds: {error}");
+        Wrong::component(&name, error)
+    })
 }
 
 /// Asks the policies that the configuration names whether they are what it takes them for, and take their settings. One that is
@@ -335,7 +411,7 @@ async fn settings_fit(policies: &Policies, agent: &str, config: &AgentConfig) ->
 }
 
 /// Names of the policies that a reload with this configuration asks.
-fn named(config: &AgentConfig) -> BTreeSet<String> {
+pub(super) fn named(config: &AgentConfig) -> BTreeSet<String> {
     asked(config).map(|(_, name, _)| name.to_owned()).collect()
 }
 

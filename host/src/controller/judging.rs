@@ -9,6 +9,7 @@ use caxton_rollout::{
     RollbackAnswer, Ticket,
 };
 use caxton_runtime::policy::PolicyKind;
+use caxton_store::Pin;
 use serde_json::Value;
 
 use super::agent::Pinned;
@@ -17,11 +18,13 @@ use super::{Controller, Done};
 use crate::policies::{PinnedPolicy, Policies};
 use crate::records::{Asked, Judged, Question, Said};
 
-/// Looks up all policies of a reload; fails with the first that cannot be used.
+/// Looks up all policies of a reload, those that it `held` before a restart as they were then; fails with the first that cannot be
+/// used.
 pub(super) fn pin(
     policies: Arc<Policies>,
     strategy: PolicyCall,
     rollback: Vec<PolicyCall>,
+    held: Vec<Pin>,
 ) -> impl Future<Output = Result<Pinned, Fault>> + Send + 'static {
     let wanted = std::iter::once((PolicyKind::Strategy, strategy))
         .chain(
@@ -33,7 +36,11 @@ pub(super) fn pin(
     async move {
         let mut pinned = BTreeMap::new();
         for (kind, call) in wanted {
-            let found = policies.pin(&call.name, kind, &call.settings).await?;
+            let before = held.iter().find(|pin| pin.policy == call.name);
+            let found = match before.filter(|pin| pin.kind == kind.to_string()) {
+                Some(pin) => policies.pin_again(pin).await?,
+                None => policies.pin(&call.name, kind, &call.settings).await?,
+            };
             pinned.insert(call.name, found);
         }
         Ok(Arc::new(pinned))
@@ -64,6 +71,16 @@ pub(super) enum Heard {
         ticket: Ticket,
         said: Vec<Said<RollbackAnswer>>,
     },
+}
+
+fn pin_of(name: &str, pinned: &PinnedPolicy, mode: PolicyMode) -> Pin {
+    Pin {
+        policy: name.to_owned(),
+        kind: pinned.policy.kind().to_string(),
+        mode,
+        digest: pinned.policy.digest(),
+        settings: pinned.settings.clone(),
+    }
 }
 
 impl Controller {
@@ -226,7 +243,7 @@ impl Controller {
             return;
         }
         let result = result.map(|pinned| {
-            self.record_pinned(reload, &pinned);
+            self.record_pinned(&agent, reload, &pinned);
             if let Some(entry) = self.agents.get_mut(&agent) {
                 entry.hold(reload, pinned);
             }
@@ -253,9 +270,14 @@ impl Controller {
     }
 
     /// From here on the reload is recorded.
-    fn record_pinned(&mut self, reload: HotReloadId, pinned: &Pinned) {
+    fn record_pinned(&mut self, agent: &AgentName, reload: HotReloadId, pinned: &Pinned) {
         let now = self.clock.now();
+        let mut pins = Vec::new();
         self.recorder.pinned(now, reload, |mode| {
+            pins = pinned
+                .iter()
+                .map(|(name, pinned)| pin_of(name, pinned, mode(name)))
+                .collect();
             let asked = |(name, pinned): (&String, &PinnedPolicy)| Asked {
                 policy: name.clone(),
                 kind: pinned.policy.kind(),
@@ -266,6 +288,7 @@ impl Controller {
             };
             pinned.iter().map(asked).collect()
         });
+        self.store.journal.pinned(agent, reload, pins);
     }
 
     fn pinned(&self, agent: &AgentName, reload: HotReloadId) -> Pinned {

@@ -33,11 +33,19 @@ impl Controller {
             }
             let versions = measures(entry, seconds);
             let losses = losses(entry);
+            let crashed = crash_loop(entry);
             for (number, loss) in losses {
                 let answered = loss.answered;
                 tracing::warn!(%agent, "version {number} lost the state of {answered} answered calls: {}", loss.reason);
                 let fields = json!({ "number": number, "calls": answered, "reason": loss.reason });
                 self.tell("state-lost", Some(agent.clone()), fields);
+            }
+            if let Some((number, reason)) = crashed {
+                self.step(Event::CrashLoop {
+                    agent: agent.clone(),
+                    number,
+                    reason,
+                });
             }
             self.step(Event::Measured {
                 agent,
@@ -46,7 +54,22 @@ impl Controller {
                 versions,
             });
         }
+        self.store_checkpoints();
     }
+}
+
+/// That instances of the version that serves trap again and again. What others did is taken and said nowhere: who is on trial is
+/// judged, and copies are nobody's calls.
+fn crash_loop(entry: &Agent) -> Option<(VersionNumber, String)> {
+    let serving = entry.serving();
+    let taken = entry.live.iter().filter_map(|(number, live)| {
+        let told = live.version.take_crash_loop()?;
+        Some((*number, told.to_string()))
+    });
+    let taken: Vec<_> = taken.collect();
+    taken
+        .into_iter()
+        .find(|(number, _)| Some(*number) == serving)
 }
 
 /// State that instances took with them when they ended.

@@ -6,6 +6,7 @@
 
 mod agent;
 mod asking;
+mod checkpoints;
 mod execute;
 mod handover;
 mod intake;
@@ -13,8 +14,10 @@ mod judging;
 mod look;
 mod measure;
 mod policy_news;
+mod recall;
 mod rest;
 mod show;
+mod showing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -23,21 +26,27 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use caxton_rollout::{
-    AgentName, Command, Event, Fault, Fleet, FleetSettings, HotReloadId, Moment, OrderError, Ticket,
+    AgentName, Attention, Command, Event, Fault, Fleet, FleetSettings, HotReloadId,
+    HotReloadResult, Moment, Notice, OrderError, Ticket,
 };
 use caxton_runtime::Runtime;
+use caxton_store::{Act, Store, Written};
 use caxton_watch::Watcher;
 use serde_json::Value;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use self::agent::{Agent, Pinned, Refused};
+use self::checkpoints::StateNews;
 use self::execute::Prepared;
 use self::handover::Moved;
 use self::intake::Inspected;
 use self::judging::Heard;
+pub use self::recall::Recalled;
+pub(crate) use self::recall::known;
+use self::showing::{Answer, Unshown};
 use crate::clock::Clock;
 use crate::config::RouteConfig;
 use crate::events::EventLog;
@@ -52,6 +61,18 @@ use crate::snapshots::Snapshots;
 /// Components that are parsed at once; parsing one of 18 MB takes a core for a tenth of a second.
 const INSPECTIONS: usize = 2;
 
+/// How long a host that stops waits until agents have saved their state: well beyond what each of them may take.
+const REST_WAIT: Duration = Duration::from_secs(60);
+
+/// How long a host that stops waits for the journal.
+const FLUSH_WAIT: Duration = Duration::from_secs(5);
+
+/// Agents' files that are put into the store at once: a disk syncs a few as fast as many.
+const STORING: usize = 4;
+
+/// How often files are looked into again that could not be stored.
+const STORE_AGAIN: Duration = Duration::from_secs(5);
+
 /// When there is nothing to wait for, look again after this; it only has to be long.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -62,6 +83,7 @@ enum Done {
     Inspected(Inspected),
     Prepared(Prepared),
     Moved(Moved),
+    State(StateNews),
     Pinned {
         agent: AgentName,
         ticket: Ticket,
@@ -77,6 +99,8 @@ struct Untold {
     reload: Option<HotReloadId>,
     kind: String,
     fields: Value,
+    /// What the log says of it, where the core told it.
+    notice: Option<Notice>,
 }
 
 /// What the controller is made of.
@@ -95,6 +119,14 @@ pub struct Parts {
     pub events: Arc<EventLog>,
     /// Where they are kept, with what they rest on.
     pub recorder: Recorder,
+    /// What outlives this process.
+    pub store: Store,
+    /// What earlier ones left, of each agent.
+    pub recalled: Vec<Recalled>,
+    /// What of it could not be read: one sentence each.
+    pub damage: Vec<String>,
+    /// Told when every permanent version that is remembered serves again, or is known not to come up.
+    pub settled: oneshot::Sender<()>,
     /// The tables under every agent's own.
     pub defaults: toml::Table,
     /// How often traffic is summed up.
@@ -120,7 +152,18 @@ pub struct Controller {
     published: Arc<ArcSwap<Published>>,
     events: Arc<EventLog>,
     recorder: Recorder,
+    store: Store,
+    /// How far the journal is.
+    written: watch::Receiver<Written>,
+    /// What a start has to do first.
+    begin: Vec<Command>,
+    /// Who waits for the permanent versions to be up after the start.
+    settled: Option<oneshot::Sender<()>>,
+    /// What of the journal could not be read.
+    damage: Vec<Attention>,
     untold: Vec<Untold>,
+    answers: Vec<Answer>,
+    unshown: Unshown,
     defaults: Arc<toml::Table>,
     tick: Duration,
     measured_until: Moment,
@@ -129,10 +172,14 @@ pub struct Controller {
     inspections: u64,
     /// How often a policy came or went.
     policy_changes: u64,
-    /// Agents that were refused for what they say about a policy that has changed since.
+    /// Agents whose files are to be looked into again: what they were refused for may have changed.
     look_again: BTreeSet<AgentName>,
+    /// When files are looked into again that could not be stored.
+    store_again_at: Moment,
     /// As they were published last.
     shown: BTreeMap<AgentName, Arc<AgentStatus>>,
+    /// The newest of each agent, whether they were published or not.
+    histories: BTreeMap<AgentName, Arc<[HotReloadResult]>>,
     /// Agents that must be published anew.
     changed: BTreeSet<AgentName>,
     /// Of those, agents whose history has changed.
@@ -142,6 +189,8 @@ pub struct Controller {
     /// Refused files whose names cannot be agents.
     strangers: BTreeMap<String, Refused>,
     directory_lost: Option<(String, Moment)>,
+    /// Why the directory is only listed.
+    polling: Option<(String, Moment)>,
     /// The watcher has ended.
     deaf: bool,
     watcher: Watcher,
@@ -153,6 +202,7 @@ pub struct Controller {
     /// States that are being saved: the host does not end before they are.
     resting: JoinSet<()>,
     inspecting: Arc<Semaphore>,
+    storing: Arc<Semaphore>,
 }
 
 impl Controller {
@@ -161,11 +211,33 @@ impl Controller {
     pub fn new(parts: Parts) -> (Self, ControllerHandle) {
         let (handle, orders, published) = ControllerHandle::new();
         let (done, finished) = mpsc::unbounded_channel();
+        let now = parts.clock.now();
+        let (remembered, agents): (Vec<_>, BTreeMap<_, _>) = parts
+            .recalled
+            .into_iter()
+            .map(|recalled| {
+                let name = recalled.agent().clone();
+                let (remembered, entry) = recalled.split();
+                (remembered, (name, entry))
+            })
+            .unzip();
+        let (fleet, begin) = Fleet::restore(parts.fleet, now, remembered);
+        let damage = parts.damage.into_iter().map(|text| Attention {
+            kind: "journal-damaged",
+            since: now,
+            text,
+            command: "restore a backup, or go on with what there is".to_owned(),
+        });
         let controller = Self {
-            fleet: Fleet::new(parts.fleet),
+            fleet,
+            begin,
+            settled: Some(parts.settled),
+            damage: damage.collect(),
+            written: parts.store.journal.written(),
             measured_until: parts.clock.now(),
             clock: parts.clock,
-            snapshots: Snapshots::within(&parts.folders.data),
+            snapshots: Snapshots::within(parts.store.clone(), &parts.folders.data),
+            store: parts.store,
             folders: Arc::new(parts.folders),
             runtime: parts.runtime,
             policies: parts.policies,
@@ -175,18 +247,23 @@ impl Controller {
             events: parts.events,
             recorder: parts.recorder,
             untold: Vec::new(),
+            answers: Vec::new(),
+            unshown: Unshown::default(),
             defaults: Arc::new(parts.defaults),
             tick: parts.tick,
-            agents: BTreeMap::new(),
+            changed: agents.keys().cloned().collect(),
+            rewritten: agents.keys().cloned().collect(),
+            agents,
             inspections: 0,
             policy_changes: 0,
             look_again: BTreeSet::new(),
+            store_again_at: now,
             shown: BTreeMap::new(),
-            changed: BTreeSet::new(),
-            rewritten: BTreeSet::new(),
+            histories: BTreeMap::new(),
             claims: Vec::new(),
             strangers: BTreeMap::new(),
             directory_lost: None,
+            polling: None,
             deaf: false,
             watcher: parts.watcher,
             orders,
@@ -195,6 +272,7 @@ impl Controller {
             tasks: JoinSet::new(),
             resting: JoinSet::new(),
             inspecting: Arc::new(Semaphore::new(INSPECTIONS)),
+            storing: Arc::new(Semaphore::new(STORING)),
         };
         (controller, handle)
     }
@@ -203,6 +281,11 @@ impl Controller {
     pub async fn run(mut self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(self.tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Before the directory is looked at: what was permanent serves again.
+        let begin = std::mem::take(&mut self.begin);
+        self.execute_all(begin);
+        self.reroute();
+        self.show_and_tell();
         loop {
             let wakeup = self.wakeup();
             tokio::select! {
@@ -212,7 +295,15 @@ impl Controller {
                 look = look::next_look(&self.inspecting, &mut self.look_again, self.watcher.next(), self.deaf),
                     if !self.deaf || !self.look_again.is_empty() => self.on_look(look),
                 Some(news) = self.policy_news.recv() => self.on_policy_news(news),
-                _ = ticks.tick() => self.measure(),
+                Ok(()) = self.written.changed() => {
+                    self.show_written();
+                    self.tell_settled();
+                    continue;
+                }
+                _ = ticks.tick() => {
+                    self.measure();
+                    self.store_again();
+                }
                 () = tokio::time::sleep_until(wakeup) => self.step(Event::Time),
                 Some(_) = self.resting.join_next() => continue,
                 Some(ended) = self.tasks.join_next() => {
@@ -223,13 +314,33 @@ impl Controller {
                 }
             }
             self.show_and_tell();
+            self.tell_settled();
         }
-        self.put_all_to_rest().await;
+        if tokio::time::timeout(REST_WAIT, self.put_all_to_rest())
+            .await
+            .is_err()
+        {
+            tracing::error!("agents' state could not be saved in time: the disk does not answer");
+        }
         self.tasks.shutdown().await;
+        let _ = tokio::time::timeout(FLUSH_WAIT, self.store.journal.flush()).await;
+        self.show_written();
         self.recorder.stop().await;
         // Joins a thread: not on one that others' tasks wait for.
         let watcher = self.watcher;
         let _ = tokio::task::spawn_blocking(move || drop(watcher)).await;
+    }
+
+    /// The start is over once nothing more is to come up, and what there is is shown.
+    fn tell_settled(&mut self) {
+        if self.settled.is_some()
+            && !self.fleet.comes_up()
+            && self.unshown.is_empty()
+            && let Some(settled) = self.settled.take()
+        {
+            // Whoever waited has waited for long enough.
+            let _ = settled.send(());
+        }
     }
 
     fn on_deaf(&mut self) {
@@ -252,11 +363,30 @@ impl Controller {
         } = ordered;
         let now = self.clock.now();
         let taken: Result<Vec<Command>, OrderError> = self.fleet.order(now, &agent, order);
+        self.store.journal.acted(Act {
+            at: now,
+            agent: agent.clone(),
+            order: order.to_string(),
+            refused: taken.as_ref().err().map(ToString::to_string),
+        });
         self.changed.insert(agent);
         let answer = taken.map(|commands| self.execute_all(commands));
-        self.show_and_tell();
-        // Whoever asked may have gone; the order stands.
-        let _ = reply.send(answer);
+        self.answers.push(Answer { to: reply, answer });
+    }
+
+    /// Files that could not be stored are looked into again from time to time.
+    fn store_again(&mut self) {
+        let now = self.clock.now();
+        if now < self.store_again_at {
+            return;
+        }
+        self.store_again_at = now.after(STORE_AGAIN);
+        let unstored = self.agents.iter().filter(|(_, entry)| {
+            let again = entry.again.as_ref();
+            again.is_some_and(|again| again.unstored)
+        });
+        self.look_again
+            .extend(unstored.map(|(name, _)| name.clone()));
     }
 
     fn on_done(&mut self, done: Done) {
@@ -266,6 +396,7 @@ impl Controller {
             Done::Inspected(inspected) => self.on_inspected(inspected),
             Done::Prepared(prepared) => self.on_prepared(prepared),
             Done::Moved(moved) => self.on_moved(moved),
+            Done::State(news) => self.on_state_news(news),
             Done::Pinned {
                 agent,
                 ticket,
@@ -278,6 +409,12 @@ impl Controller {
     fn step(&mut self, event: Event) {
         let commands = self.tell_core(event);
         self.execute_all(commands);
+    }
+
+    /// For what is known while commands are carried out: those that follow it come first.
+    fn tell_core_later(&self, event: Event) {
+        // The controller is gone only when the host stops.
+        let _ = self.done.send(Done::Event(event));
     }
 
     /// The only way to the core for events.
@@ -325,38 +462,25 @@ impl Controller {
     }
 
     fn tell(&mut self, kind: &str, agent: Option<AgentName>, fields: Value) {
-        self.tell_reload(kind, agent, None, fields);
+        self.tell_at(self.clock.now(), kind, agent, None, fields);
     }
 
-    fn tell_reload(
+    fn tell_at(
         &mut self,
+        at: Moment,
         kind: &str,
         agent: Option<AgentName>,
         reload: Option<HotReloadId>,
         fields: Value,
     ) {
         self.untold.push(Untold {
-            at: self.clock.now(),
+            at,
             agent,
             reload,
             kind: kind.to_owned(),
             fields,
+            notice: None,
         });
-    }
-
-    /// Shows what changed, then tells of it: whoever hears of something finds it when they look.
-    fn show_and_tell(&mut self) {
-        self.publish();
-        for Untold {
-            at,
-            agent,
-            reload,
-            kind,
-            fields,
-        } in self.untold.drain(..)
-        {
-            self.events.push(at, agent, reload, &kind, fields);
-        }
     }
 
     /// Builds the routing table anew and stores it: from this store on new requests see it.

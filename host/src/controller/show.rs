@@ -12,19 +12,34 @@ use crate::published::{AgentStatus, Live, LiveVersion, Published};
 const MAX_STRANGERS: usize = 100;
 
 impl Controller {
-    /// Shows what changed since the last time.
-    pub(super) fn publish(&mut self) {
+    /// How the agents are that changed since the last time.
+    pub(super) fn changes(&mut self) -> Vec<(AgentName, Option<Arc<AgentStatus>>)> {
+        let mut changes = Vec::new();
         for name in std::mem::take(&mut self.changed) {
             self.note_policies(&name);
-            match self.status(&name) {
+            let status = self.status(&name).map(Arc::new);
+            match &status {
                 Some(status) => {
-                    self.shown.insert(name, Arc::new(status));
+                    let history = Arc::clone(&status.history);
+                    self.histories.insert(name.clone(), history);
                 }
                 None => {
-                    self.shown.remove(&name);
+                    self.histories.remove(&name);
                     self.forget_if_idle(&name);
                 }
             }
+            changes.push((name, status));
+        }
+        changes
+    }
+
+    /// Shows agents as they are or were, and what waits for a person.
+    pub(super) fn publish(&mut self, agents: Vec<(AgentName, Option<Arc<AgentStatus>>)>) {
+        for (name, status) in agents {
+            match status {
+                Some(status) => self.shown.insert(name, status),
+                None => self.shown.remove(&name),
+            };
         }
         let strangers = self.strangers.values().take(MAX_STRANGERS);
         let refused = strangers.map(attention);
@@ -34,10 +49,19 @@ impl Controller {
             text: why.clone(),
             command: "restore the directory".to_owned(),
         });
+        let polling = self.polling.iter().map(|(why, since)| Attention {
+            kind: "polling",
+            since: *since,
+            text: why.clone(),
+            command: "sysctl fs.inotify".to_owned(),
+        });
         let published = Published {
             agents: self.shown.clone(),
             attention: lost
-                .chain(self.recorder.attention())
+                .chain(polling)
+                .chain(self.store.journal.attention())
+                .chain(self.unshown.attention(&self.folders.data))
+                .chain(self.damage.iter().cloned())
                 .chain(refused)
                 .chain(self.policies.attention())
                 .collect(),
@@ -49,7 +73,7 @@ impl Controller {
     fn forget_if_idle(&mut self, name: &AgentName) {
         // Whose state is being stored is remembered until it is: who comes back waits for that.
         let idle = |entry: &Agent| {
-            let stores = Arc::strong_count(&entry.rests) > 1;
+            let stores = Arc::strong_count(&entry.states) > 1;
             entry.live.is_empty() && entry.materials.is_empty() && !stores
         };
         // An inspection that still runs finds no entry and is dropped, so one that was begun must be waited for.
@@ -93,8 +117,8 @@ impl Controller {
 
     /// Copied only when it changed: agents are published at every tick, and histories are long.
     fn history(&mut self, name: &AgentName) -> Arc<[HotReloadResult]> {
-        let shown = self.shown.get(name).map(|shown| Arc::clone(&shown.history));
-        match shown.filter(|_| !self.rewritten.remove(name)) {
+        let known = self.histories.get(name).map(Arc::clone);
+        match known.filter(|_| !self.rewritten.remove(name)) {
             Some(history) => history,
             None => self.fleet.history(name).unwrap_or_default().into(),
         }

@@ -27,7 +27,7 @@ mod reply;
 mod service;
 mod settings;
 mod shutdown;
-mod socket;
+pub(crate) mod socket;
 mod target;
 
 use std::sync::Arc;

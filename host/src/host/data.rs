@@ -7,12 +7,7 @@ use super::StartError;
 use crate::config::HostConfig;
 
 pub(super) fn check_folders(config: &HostConfig) -> Result<(), StartError> {
-    let Ok(agents) = config.agents.canonicalize() else {
-        return Err(StartError::NoAgents(config.agents.display().to_string()));
-    };
-    if !agents.is_dir() {
-        return Err(StartError::NoAgents(config.agents.display().to_string()));
-    }
+    let agents = absolute(&config.agents).map_err(|problem| data_error(&config.agents, problem))?;
     let data =
         absolute(&config.data_dir).map_err(|problem| data_error(&config.data_dir, problem))?;
     if data.starts_with(&agents) {
@@ -30,6 +25,13 @@ pub(super) fn check_folders(config: &HostConfig) -> Result<(), StartError> {
         });
     }
     Ok(())
+}
+
+pub(super) fn check_agents(config: &HostConfig) -> Result<(), StartError> {
+    if config.agents.is_dir() {
+        return Ok(());
+    }
+    Err(StartError::NoAgents(config.agents.display().to_string()))
 }
 
 /// The path without links, also where its last parts are not there yet.
@@ -58,7 +60,7 @@ pub(super) fn lock(data_dir: &Path) -> Result<File, StartError> {
 
 /// Makes a folder for the host's user alone: the admin token will stand in it. One that is there keeps the mode that it was
 /// given; whether it can be trusted with compiled code is looked at where that is kept.
-pub(crate) fn make_private(folder: &Path) -> std::io::Result<()> {
+fn make_private(folder: &Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

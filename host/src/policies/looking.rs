@@ -51,18 +51,7 @@ pub(super) async fn look(
             let bytes = Arc::clone(&component.bytes);
             let loaded = validate(&policies.runtime, name, Arc::clone(&bytes), &own).await;
             let policy = loaded.map_err(wrong)?;
-            let bytes = Bytes::from_owner(bytes);
-            let held = match policies.keep(digest, bytes.clone()).await {
-                Ok(()) => None,
-                Err(error) => {
-                    tracing::warn!(
-                        policy = name,
-                        "the component is kept in memory only: {error}"
-                    );
-                    Some(bytes)
-                }
-            };
-            (policy, held)
+            (policy, Bytes::from_owner(bytes))
         }
     };
     Ok(Present {

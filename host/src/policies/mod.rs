@@ -6,7 +6,6 @@
 
 mod again;
 mod embedded;
-mod kept;
 mod looking;
 mod settings;
 mod shelf;
@@ -17,20 +16,20 @@ mod view;
 mod watching;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use caxton_rollout::{AgentName, Attention, Digest, Fault, FaultKind};
 use caxton_runtime::policy::{Policy, PolicyKind, PolicyRuntime};
+use caxton_store::{BlobKind, Blobs, Pin};
 use serde_json::Value;
 use tokio::sync::watch;
 
 use caxton_runtime::nearest;
 
 use self::embedded::Embedded;
-use self::kept::Kept;
 use self::shelf::Shelf;
 
 pub use self::embedded::embedded;
@@ -78,7 +77,7 @@ impl Unusable {
 pub struct Policies {
     runtime: PolicyRuntime,
     folder: PathBuf,
-    kept: Kept,
+    blobs: Blobs,
     embedded: Vec<Embedded>,
     shelf: Mutex<Shelf>,
     /// Told when a file was taken or refused.
@@ -86,13 +85,13 @@ pub struct Policies {
 }
 
 impl Policies {
-    /// Policies from the binary and from `folder`, which need not exist; components are kept in the `data` directory.
+    /// Policies from the binary and from `folder`, which need not exist; components that a reload holds are kept in `blobs`.
     #[must_use]
-    pub fn new(runtime: PolicyRuntime, folder: PathBuf, data: &Path) -> Self {
+    pub fn new(runtime: PolicyRuntime, folder: PathBuf, blobs: Blobs) -> Self {
         Self {
             runtime,
             folder,
-            kept: Kept::within(data),
+            blobs,
             embedded: Embedded::all(),
             shelf: Mutex::default(),
             changed: watch::Sender::new(()),
@@ -148,13 +147,38 @@ impl Policies {
         let _ = tokio::time::timeout(ARRIVAL, self.arrival(name)).await;
         let pinned = self.find(name, kind, settings).await;
         let pinned = pinned.map_err(Unusable::fault)?;
-        if let Some(embedded) = self.embedded.iter().find(|policy| policy.name == name) {
-            let bytes = Bytes::from_static(embedded.bytes);
-            if let Err(error) = self.keep(embedded.digest(), bytes).await {
-                tracing::warn!(policy = name, "the component is not kept: {error}");
-            }
-        }
+        self.keep(name, pinned.policy.digest()).await?;
         Ok(pinned)
+    }
+
+    /// The policy that an earlier reload held, whatever stands under its name now.
+    ///
+    /// # Errors
+    /// Its component cannot be had any more, or is not taken by this host.
+    pub async fn pin_again(&self, pin: &Pin) -> Result<PinnedPolicy, Fault> {
+        let name = pin.policy.as_str();
+        let missing = |message: String| fault(name, FaultKind::Missing, message);
+        let Some(bytes) = self.bytes(pin.digest).await else {
+            return Err(missing(format!(
+                "the component that the reload began with, sha256:{}, is not kept any more: `caxton abort` the reload, \
+                 then `caxton retry` begins one with the present policies",
+                pin.digest
+            )));
+        };
+        let policy = match self.embedded.iter().find(|own| own.digest() == pin.digest) {
+            Some(embedded) => embedded
+                .load(&self.runtime)
+                .await
+                .map_err(|e| e.to_string()),
+            None => {
+                let loaded = self.runtime.load(name, Arc::<[u8]>::from(&bytes[..])).await;
+                loaded.map_err(|e| e.to_string())
+            }
+        };
+        Ok(PinnedPolicy {
+            policy: policy.map_err(missing)?,
+            settings: pin.settings.clone(),
+        })
     }
 
     /// Waits while there is a file of this name that was not looked into.
@@ -222,9 +246,10 @@ impl Policies {
         if let Some(bytes) = self.lock().held(digest) {
             return Some(bytes);
         }
-        let kept = self.kept.clone();
-        let read = tokio::task::spawn_blocking(move || kept.get(digest));
-        read.await.ok().flatten().map(Bytes::from)
+        let blobs = self.blobs.clone();
+        let read = tokio::task::spawn_blocking(move || blobs.get(BlobKind::Policy, digest));
+        let bytes = read.await.ok()?.ok()?;
+        Some(Bytes::from_owner(bytes))
     }
 
     /// Every policy, by name.
@@ -273,13 +298,23 @@ impl Policies {
         }
     }
 
-    /// Puts a component into the data directory.
-    async fn keep(&self, digest: Digest, bytes: Bytes) -> std::io::Result<()> {
-        let (kept, in_use) = (self.kept.clone(), self.lock().digests());
-        let work = move || kept.put(digest, &bytes, &in_use);
-        tokio::task::spawn_blocking(work)
-            .await
-            .map_err(std::io::Error::other)?
+    /// Keeps the component of a policy that is there, for as long as anything names it.
+    async fn keep(&self, name: &str, digest: Digest) -> Result<(), Fault> {
+        let Some(bytes) = self.bytes(digest).await else {
+            let message = "its file was replaced at this moment; it is asked for again".to_owned();
+            return Err(fault(name, FaultKind::Missing, message));
+        };
+        let blobs = self.blobs.clone();
+        let put = tokio::task::spawn_blocking(move || blobs.put(BlobKind::Policy, &bytes));
+        let put = put.await.map_err(|error| error.to_string());
+        match put.and_then(|put| put.map_err(|error| error.to_string())) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let message =
+                    format!("its component cannot be kept, so the reload does not begin: {error}");
+                Err(fault(name, FaultKind::Missing, message))
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Shelf> {

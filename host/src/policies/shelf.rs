@@ -20,8 +20,8 @@ pub(super) struct Present {
     /// What its own file says.
     pub(super) settings: Settings,
     pub(super) since: Moment,
-    /// The component, where it could not be kept on disk.
-    pub(super) bytes: Option<Bytes>,
+    /// The component: few, and put on disk when a reload holds it.
+    pub(super) bytes: Bytes,
 }
 
 /// A file that is not taken.
@@ -56,7 +56,7 @@ impl Shelf {
     }
 
     /// The policy with this component, if that is what is there under this name.
-    pub(super) fn same(&self, name: &str, component: Digest) -> Option<(Policy, Option<Bytes>)> {
+    pub(super) fn same(&self, name: &str, component: Digest) -> Option<(Policy, Bytes)> {
         let found = self.present.get(name)?;
         (found.policy.digest() == component).then(|| (found.policy.clone(), found.bytes.clone()))
     }
@@ -95,14 +95,7 @@ impl Shelf {
         let mut present = self.present.values();
         present
             .find(|present| present.policy.digest() == digest)
-            .and_then(|present| present.bytes.clone())
-    }
-
-    /// Components that must not be removed.
-    pub(super) fn digests(&self) -> BTreeSet<Digest> {
-        let present = self.present.values().map(|present| present.policy.digest());
-        let held = self.users.values().flat_map(|(_, held)| held);
-        present.chain(held.copied()).collect()
+            .map(|present| present.bytes.clone())
     }
 
     pub(super) fn used(

@@ -156,7 +156,7 @@ impl Fixture {
     fn with(runtime: PolicyRuntime) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (data, own) = (folder.path().join("data"), folder.path().join("policies"));
-        let policies = Arc::new(Policies::new(runtime, own, &data));
+        let policies = Arc::new(Policies::new(runtime, own, Blobs::within(&data)));
         let (sender, news) = tokio::sync::mpsc::channel(64);
         let stop = CancellationToken::new();
         let quick = Duration::from_millis(20);
@@ -275,15 +275,36 @@ async fn a_file_comes_is_refused_is_mended_and_goes() {
         "policy-refused"
     );
 
+    let held = fixture
+        .policies
+        .pin("mine", first.policy.kind(), "{}")
+        .await
+        .unwrap();
     let second = caxton_test_artifacts::with_section(POLICY_FAULTY, "variant", b"2");
     fixture.put("mine.wasm", &second);
     assert!(matches!(fixture.next().await, PolicyNews::Loaded { .. }));
     let other = fixture.found("mine", "{}").await.unwrap();
     assert_ne!(other.policy.digest(), first.policy.digest());
     assert!(fixture.policies.attention().is_empty());
-    // The one before can be asked for as long as it is kept.
+    // The one before can be asked, because a reload held it, and is held again by its digest.
     let kept = fixture.policies.bytes(first.policy.digest()).await.unwrap();
     assert_eq!(kept, POLICY_FAULTY);
+    let pin = Pin {
+        policy: "mine".to_owned(),
+        kind: first.policy.kind().to_string(),
+        mode: caxton_rollout::PolicyMode::Enforce,
+        digest: first.policy.digest(),
+        settings: held.settings.clone(),
+    };
+    let again = fixture.policies.pin_again(&pin).await.unwrap();
+    assert_eq!(again.policy.digest(), first.policy.digest());
+    assert_eq!(again.settings, held.settings);
+    let unknown = Pin {
+        digest: Digest::new([9; 32]),
+        ..pin
+    };
+    let fault = fixture.policies.pin_again(&unknown).await.err().unwrap();
+    assert!(fault.message.contains("not kept any more"), "{fault}");
 
     fixture.remove("mine.wasm");
     let gone = fixture.next().await;
@@ -385,7 +406,7 @@ async fn the_kind_of_a_policy_in_the_binary_is_known_before_it_is_compiled() {
     let policies = Policies::new(
         RUNTIME.clone(),
         folder.path().join("policies"),
-        folder.path(),
+        Blobs::within(folder.path()),
     );
     let listed: Vec<_> = policies
         .list()

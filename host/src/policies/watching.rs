@@ -3,6 +3,7 @@
 //! The directory need not exist, at the start or later: policies in the binary are enough for many. While it is gone, or
 //! cannot be believed, what came from it stays in force.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use caxton_rollout::Digest;
@@ -92,7 +93,7 @@ impl Watching {
     async fn begin(&self) -> Option<Watcher> {
         let mut told = None;
         loop {
-            let why = match Watcher::start(&self.policies.folder, self.options) {
+            let why = match Watcher::start(&self.policies.folder, self.options, BTreeSet::new()) {
                 Ok(watcher) => {
                     self.lost(None).await;
                     return Some(watcher);

@@ -1,9 +1,9 @@
 //! Decision records: what the policies of one reload were told, what they said, and what was done, as JSON lines.
 //!
-//! A reload is one file of [`Record`]s in the order in which things happened; the first is [`Began`]. A window stands in
-//! it once. The list of windows that a policy was shown at a tick is what [`caxton_rollout::Series`] makes of all windows
-//! that stand before the tick, and what the context said besides is in the [`Record::Facts`] before it, so that every
-//! call of a policy can be made again from the file alone.
+//! A reload is a file of [`Record`]s in the order in which things happened; the first is [`Began`]. The host keeps its lines
+//! in the journal and gives them out as such a file. A window stands in it once. The list of windows that a policy was shown
+//! at a tick is what [`caxton_rollout::Series`] makes of all windows that stand before the tick, and what the context said
+//! besides is in the [`Record::Facts`] before it, so that every call of a policy can be made again from the file alone.
 //!
 //! Windows stand in a file from the first round of judging on; those before it stand as they had been merged by then, which
 //! gives the same list. A round says nothing new, and is left out, where no request, copy or health check has ended since
@@ -15,19 +15,20 @@
 //! number of a round counts those that were. Answers that come after those to the next question are left out, too: they
 //! count for nothing.
 //!
-//! Writing is beside everything else ([`Recorder`]): nobody waits for it, and where lines are lost, the reload's records end
-//! with [`Record::Full`] before them, so that no file says what did not happen.
+//! Making lines is all that [`Recorder`] does; the journal writes them in the order in which they were handed over, so that
+//! whoever waits for what came later has them on the disk, too. Nobody waits for the lines themselves: where there is no room
+//! for them they are lost, and the reload's records end with [`Record::Full`] before them, so that no file says what did not
+//! happen.
 
 mod news;
-mod queue;
+mod reader;
 mod recorder;
-mod stored;
+mod taken_over;
 mod trail;
-mod write;
 
+pub use self::reader::RecordsReader;
+pub(crate) use self::reader::{Readable, Selection};
 pub use self::recorder::Recorder;
-pub use self::stored::RecordsReader;
-pub(crate) use self::stored::{Selection, Stored};
 pub(crate) use self::trail::{Judged, Question, Said};
 
 pub mod read;

@@ -1,7 +1,6 @@
-//! What the controller hands decisions to: lines are made here and now, and written by a thread of their own.
+//! What the controller hands decisions to: lines are made here and now, and the journal writes them in their turn.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,15 +8,17 @@ use caxton_rollout::{
     AgentName, Attention, Context, Decided, HotReloadId, HotReloadResult, Moment, Notice, Plan,
     PolicyMode, RollbackAnswer, Ticket, Window,
 };
+use caxton_store::{Journal, RecordBatch};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
-use super::queue::{Batch, Queue};
+use super::taken_over::take_over;
 use super::trail::Trail;
-use super::write::{ALL_BYTES_MAX, Writer, line};
 use super::{Asked, Judged, Question, Record, RecordsReader, Said};
 
-/// Bytes of one reload's records: some hours of judging under traffic, or a day without.
-const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Bytes of one reload's records: some hours of judging under traffic, or a day without. The journal leaves room for its end
+/// beyond that.
+pub(super) const RELOAD_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// How long a host that stops waits for what is still to be written.
 const STOP_WAIT: Duration = Duration::from_secs(5);
@@ -28,10 +29,12 @@ const OVER_HELD: usize = 16;
 
 /// Records reloads; nobody waits for it, and nothing that it does can fail for its caller.
 pub struct Recorder {
-    queue: Queue,
+    journal: Journal,
     reloads: BTreeMap<HotReloadId, Recorded>,
     /// Of those, reloads that are over, the one that ended first before the others.
     over: VecDeque<HotReloadId>,
+    /// What an earlier release recorded is on its way into the journal.
+    taking_over: JoinHandle<()>,
 }
 
 /// A reload that goes on.
@@ -53,43 +56,29 @@ enum Keeps {
 }
 
 impl Recorder {
-    /// Records into DATA/records, and the way to read them.
-    ///
-    /// # Errors
-    /// The thread that writes cannot be started.
-    pub fn start(data_dir: &Path) -> io::Result<(Self, RecordsReader)> {
-        let folder = data_dir.join("records");
-        let (queue, jobs) = Queue::new();
-        let writer = Writer::new(
-            folder.clone(),
-            queue.health(),
-            FILE_BYTES_MAX,
-            ALL_BYTES_MAX,
-        );
-        std::thread::Builder::new()
-            .name("records".to_owned())
-            .spawn(move || writer.run(jobs))?;
-        let reader = RecordsReader::new(folder, queue.clone());
+    /// Records into the journal, and the way to read it. What an earlier release left in DATA/records is taken over beside.
+    #[must_use]
+    pub fn start(journal: &Journal, data_dir: &Path) -> (Self, RecordsReader) {
         let recorder = Self {
-            queue,
+            journal: journal.clone(),
             reloads: BTreeMap::new(),
             over: VecDeque::new(),
+            taking_over: tokio::spawn(take_over(journal.clone(), data_dir.join("records"))),
         };
-        Ok((recorder, reader))
+        (recorder, RecordsReader::new(journal.clone()))
     }
 
     /// What an operator must know of it.
     #[must_use]
-    pub fn attention(&self) -> Option<Attention> {
-        self.queue.health().attention()
+    pub fn attention(&self) -> Vec<Attention> {
+        self.journal.attention()
     }
 
     /// Returns when all is written, or it takes too long.
     pub async fn stop(self) {
-        if tokio::time::timeout(STOP_WAIT, self.queue.flush())
-            .await
-            .is_err()
-        {
+        self.taking_over.abort();
+        let written = tokio::time::timeout(STOP_WAIT, self.journal.flush()).await;
+        if !matches!(written, Ok(true)) {
             tracing::warn!("the last decision records were not written in time");
         }
     }
@@ -200,7 +189,11 @@ impl Recorder {
             Some(false) => {
                 self.reloads.remove(&reload);
             }
-            None => self.after_the_end(at, agent, reload, &record, true),
+            None => {
+                self.after_the_end(at, agent, reload, &record, true);
+                // An earlier process may have begun it.
+                self.journal.records_over(reload);
+            }
         }
     }
 
@@ -228,7 +221,7 @@ impl Recorder {
 
     fn close(&mut self, reload: HotReloadId) {
         self.reloads.remove(&reload);
-        self.queue.close(reload);
+        self.journal.records_over(reload);
     }
 
     fn reload(&mut self, agent: &AgentName, reload: HotReloadId) -> &mut Recorded {
@@ -260,16 +253,16 @@ impl Recorder {
                 Vec::new()
             }
         };
-        let Some(batch) = recorded.batch(at, reload, &records, FILE_BYTES_MAX) else {
+        let Some(batch) = recorded.batch(at, reload, &records, RELOAD_BYTES_MAX) else {
             return;
         };
-        if !self.queue.write(batch) {
+        if !self.journal.record(batch) {
             // Also where it was this that was to be told.
             recorded.keeps = Keeps::Lost("they came faster than the disk takes them");
         }
     }
 
-    /// A line about a reload that is over, for the file that it has, if it has one.
+    /// A line about a reload that is over, for the records that it has, if it has some.
     fn after_the_end(
         &self,
         at: Moment,
@@ -278,17 +271,15 @@ impl Recorder {
         record: &Record,
         ends: bool,
     ) {
-        if let Ok(bytes) = line(record) {
-            self.queue.write(Batch {
-                agent: agent.clone(),
-                reload,
-                at,
-                bytes,
-                lines: 1,
-                begins: false,
-                ends,
-            });
-        }
+        // Where there is no room for it the journal says so, and the result before it stands.
+        self.journal.record(RecordBatch {
+            agent: agent.clone(),
+            reload,
+            at,
+            lines: lines_of([record].into_iter()),
+            begins: false,
+            ends,
+        });
     }
 }
 
@@ -302,14 +293,14 @@ impl Recorded {
         loses
     }
 
-    /// What of `records` is kept, as bytes; none where that is nothing.
+    /// What of `records` is kept, as lines; none where that is nothing.
     fn batch(
         &mut self,
         at: Moment,
         reload: HotReloadId,
         records: &[Record],
         most: u64,
-    ) -> Option<Batch> {
+    ) -> Option<RecordBatch> {
         if !self.trail.has_begun() {
             return None;
         }
@@ -319,8 +310,7 @@ impl Recorded {
         let mut lines = Vec::new();
         if self.keeps == Keeps::All {
             lines = lines_of(records.iter());
-            let size = lines.iter().map(Vec::len).sum::<usize>() as u64;
-            self.bytes = self.bytes.saturating_add(size);
+            self.bytes = self.bytes.saturating_add(size(&lines));
             if self.bytes > most {
                 self.keeps = Keeps::Results;
                 lines = lines_of([&Record::Full { at }].into_iter().chain(results(records)));
@@ -339,12 +329,11 @@ impl Recorded {
         if lines.is_empty() {
             return None;
         }
-        Some(Batch {
+        Some(RecordBatch {
             agent: self.agent.clone(),
             reload,
             at,
-            lines: lines.len() as u64,
-            bytes: lines.concat(),
+            lines,
             begins: !std::mem::replace(&mut self.begun, true),
             ends,
         })
@@ -356,9 +345,16 @@ fn results(records: &[Record]) -> impl Iterator<Item = &Record> {
     records.iter().filter(is_result)
 }
 
+fn size(lines: &[String]) -> u64 {
+    // With their ends.
+    lines.iter().map(|line| line.len() as u64 + 1).sum()
+}
+
 /// Only plain values are in records, so writing one cannot fail.
-fn lines_of<'a>(records: impl Iterator<Item = &'a Record>) -> Vec<Vec<u8>> {
-    records.filter_map(|record| line(record).ok()).collect()
+fn lines_of<'a>(records: impl Iterator<Item = &'a Record>) -> Vec<String> {
+    records
+        .filter_map(|record| serde_json::to_string(record).ok())
+        .collect()
 }
 
 #[cfg(test)]

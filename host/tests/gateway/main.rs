@@ -7,7 +7,9 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod fuzz;
 mod gate;
+mod hostile;
 mod limits;
 mod mirror;
 mod raw;

@@ -1,8 +1,9 @@
 //! Bounds and losses on the way to the disk, and what is read back.
 
-use caxton_rollout::Arm;
+use caxton_rollout::{Arm, Evidence, HotReloadStatus, ReloadMetrics, Strategy};
+use caxton_store::{Limits, Store};
 
-use super::super::Selection;
+use super::super::{Readable, Selection};
 use super::*;
 
 fn agent() -> AgentName {
@@ -35,22 +36,36 @@ fn recorded() -> Recorded {
     }
 }
 
-fn read(batch: Option<Batch>) -> Vec<Record> {
-    let bytes = batch.map(|batch| batch.bytes).unwrap_or_default();
-    let text = String::from_utf8(bytes).unwrap();
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+fn read(batch: Option<RecordBatch>) -> Vec<Record> {
+    let lines = batch.map(|batch| batch.lines).unwrap_or_default();
+    let parse = |line: &String| serde_json::from_str(line).unwrap();
+    lines.iter().map(parse).collect()
+}
+
+fn journal(folder: &tempfile::TempDir) -> Journal {
+    let (store, _) = Store::open(folder.path(), Limits::default()).unwrap();
+    store.journal
+}
+
+/// What the journal has of a reload.
+fn kept(journal: &Journal, reload: HotReloadId) -> Vec<Record> {
+    let lines = journal.reader().unwrap().lines(reload, 0, 10_000).unwrap();
+    let parse = |line: &String| serde_json::from_str(line).unwrap();
+    lines.iter().map(parse).collect()
 }
 
 #[test]
 fn a_full_file_says_so_once_and_has_its_results_all_the_same() {
     let mut recorded = recorded();
     let mut batch = |records: &[Record]| recorded.batch(Moment(9), reload(1), records, 200);
-    assert_eq!(read(batch(&[told("a")])), [told("a")]);
+    let first = batch(&[told("a")]).unwrap();
+    assert!(first.begins && !first.ends);
+    assert_eq!(read(Some(first)), [told("a")]);
     let long = told(&"x".repeat(200));
     let full = Record::Full { at: Moment(9) };
-    assert_eq!(read(batch(&[long.clone(), ended()])), [full, ended()]);
+    let last = batch(&[long.clone(), ended()]).unwrap();
+    assert!(last.ends && !last.begins);
+    assert_eq!(read(Some(last)), [full, ended()]);
     assert_eq!(read(batch(std::slice::from_ref(&long))), []);
     assert_eq!(read(batch(&[long, ended()])), [ended()]);
 }
@@ -89,15 +104,139 @@ fn figures_come_back_to_the_last_bit() {
             ..Window::default()
         };
         let record = Record::Window(Box::new(window));
-        let back: Record = serde_json::from_slice(&line(&record).unwrap()).unwrap();
+        let lines = lines_of([&record].into_iter());
+        let back: Record = serde_json::from_str(&lines[0]).unwrap();
         assert_eq!(back, record);
     }
 }
 
 #[tokio::test]
+async fn what_comes_after_the_end_is_kept_where_the_reload_has_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = journal(&folder);
+    // What is older than three months is kept no longer.
+    let now = crate::clock::Clock::start().now();
+    let (mut recorder, reader) = Recorder::start(&journal, folder.path());
+    recorder.pins(&agent(), reload(1), BTreeMap::new());
+    recorder.pinned(now, reload(1), |_| Vec::new());
+    recorder.unpinned(reload(1));
+    for number in [1, 2] {
+        recorder.after_the_end(now, &agent(), reload(number), &ended(), true);
+    }
+    assert_eq!(reader.written().await, Readable::All);
+    let one = kept(&journal, reload(1));
+    assert!(
+        matches!(&one[..], [Record::Began(_), last] if *last == ended()),
+        "{one:?}"
+    );
+    assert!(kept(&journal, reload(2)).is_empty(), "nobody began it");
+    recorder.stop().await;
+}
+
+/// A start ends the reload that the last process left under its old id; until then nothing of it may go.
+#[tokio::test]
+async fn what_an_earlier_process_began_may_go_once_it_has_its_result() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits {
+        records_bytes: 1,
+        ..Limits::default()
+    };
+    let (store, _) = Store::open(folder.path(), limits).unwrap();
+    let journal = store.journal;
+    assert!(journal.record(RecordBatch {
+        agent: agent(),
+        reload: reload(1),
+        at: Moment(5),
+        lines: lines_of([&told("a")].into_iter()),
+        begins: true,
+        ends: false,
+    }));
+    let (mut recorder, reader) = Recorder::start(&journal, folder.path());
+    assert_eq!(reader.written().await, Readable::All);
+    journal.collect().await.unwrap();
+    assert_eq!(kept(&journal, reload(1)), [told("a")]);
+
+    let result = HotReloadResult {
+        id: reload(1),
+        status: HotReloadStatus::Cancelled,
+        strategy: Strategy::Graceful,
+        from: None,
+        to: None,
+        started_at: Moment(5),
+        completed_at: Moment(6),
+        rollback_reason: None,
+        error: None,
+        error_kind: None,
+        evidence: Evidence::None,
+        metrics: ReloadMetrics::default(),
+        state: None,
+        lost_requests: 0,
+    };
+    recorder.ended(Moment(6), &agent(), &result);
+    assert_eq!(reader.written().await, Readable::All);
+    journal.collect().await.unwrap();
+    assert!(kept(&journal, reload(1)).is_empty());
+    recorder.stop().await;
+}
+
+#[tokio::test]
+async fn a_journal_that_takes_no_more_loses_lines_says_so_and_has_the_result_after_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = journal(&folder);
+    let (mut recorder, reader) = Recorder::start(&journal, folder.path());
+    recorder.pins(&agent(), reload(1), BTreeMap::new());
+    recorder.pinned(Moment(5), reload(1), |_| Vec::new());
+    assert_eq!(reader.written().await, Readable::All);
+
+    // Somebody has the journal open and changes something, and does not end.
+    let file = folder.path().join("journal.sqlite3");
+    let other = rusqlite::Connection::open(file).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let event = |text: &str| json!({ "kind": "said", "text": text });
+    let long = "x".repeat(1 << 20);
+    let mut said = 0;
+    let lost = |recorder: &Recorder| {
+        let mut told = recorder.attention().into_iter();
+        told.find(|told| told.kind == "records-lost")
+    };
+    while lost(&recorder).is_none() {
+        said += 1;
+        assert!(said < 1_000, "the queue has no bound");
+        recorder.record(Moment(6), reload(1), |trail| Ok(trail.told(event(&long))));
+    }
+    assert_eq!(lost(&recorder).unwrap().since, Moment(6));
+    assert_ne!(reader.written().await, Readable::All);
+
+    other.execute_batch("ROLLBACK").unwrap();
+    let mut written = journal.written();
+    let well = written.wait_for(|written| written.trouble.is_none());
+    let well = tokio::time::timeout(Duration::from_secs(60), well);
+    well.await.unwrap().unwrap();
+    recorder.record(Moment(7), reload(1), |trail| {
+        Ok(trail.told(event("left out")))
+    });
+    recorder.record(Moment(8), reload(1), |_| Ok(vec![ended()]));
+    assert_eq!(reader.written().await, Readable::All);
+    let kept = kept(&journal, reload(1));
+    let [.., Record::Told { event }, Record::Full { at }, last] = &kept[..] else {
+        panic!("{} lines", kept.len());
+    };
+    assert_eq!((&event["kind"], at), (&json!("records-lost"), &Moment(7)));
+    assert_eq!(last, &ended());
+    assert_eq!(kept.len(), 1 + (said - 1) + 3, "what was taken is there");
+
+    assert!(lost(&recorder).is_some(), "until a reload is whole again");
+    recorder.pins(&agent(), reload(2), BTreeMap::new());
+    recorder.pinned(Moment(9), reload(2), |_| Vec::new());
+    assert_eq!(reader.written().await, Readable::All);
+    assert!(lost(&recorder).is_none());
+    recorder.stop().await;
+}
+
+#[tokio::test]
 async fn what_was_recorded_is_found_by_reload_by_agent_and_by_time() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut recorder, reader) = Recorder::start(folder.path()).unwrap();
+    let (mut recorder, reader) = Recorder::start(&journal(&folder), folder.path());
     for (number, name) in [(1, "shop"), (2, "till"), (3, "shop")] {
         let agent = name.parse().unwrap();
         recorder.pins(&agent, reload(number), BTreeMap::new());
@@ -106,10 +245,10 @@ async fn what_was_recorded_is_found_by_reload_by_agent_and_by_time() {
     }
     // Never judged: nothing to find.
     recorder.pins(&agent(), reload(4), BTreeMap::new());
-    assert!(reader.is_written().await);
+    assert_eq!(reader.written().await, Readable::All);
     let found = |wanted: Selection| -> Vec<_> {
-        let stored = reader.list(&wanted);
-        stored.iter().map(|stored| stored.began.0).collect()
+        let (_, found) = reader.list(&wanted).unwrap();
+        found.iter().map(|of| of.began.0).collect()
     };
     assert_eq!(found(Selection::default()), [97, 98, 99]);
     let of_reload = |number| Selection {

@@ -8,11 +8,9 @@ use caxton_rollout::{
     Arm, Command, Content, Event, Explanation, FaultKind, Fleet, FleetSettings, Identity, Measure,
     Order, PolicyRef, RollbackSettings, Settings, Stage, Step, Strategy, Verdict, VersionNumber,
 };
-
 use caxton_runtime::policy::Policy;
 
 use super::*;
-use crate::records::write::line;
 use crate::replay::recorded;
 
 const TICK: u64 = 1_000;
@@ -204,7 +202,8 @@ impl World {
 
     fn write(&mut self, records: Vec<Record>) {
         for record in records {
-            self.lines.extend(line(&record).unwrap());
+            serde_json::to_writer(&mut self.lines, &record).unwrap();
+            self.lines.push(b'\n');
         }
     }
 
@@ -246,6 +245,14 @@ impl World {
                 Command::Prepare { agent, ticket, .. } => {
                     self.step(Event::Prepared { agent, ticket });
                 }
+                Command::Remember {
+                    memory,
+                    ticket: Some(ticket),
+                } => self.step(Event::Written {
+                    agent: memory.agent,
+                    ticket,
+                    result: Ok(()),
+                }),
                 Command::Plan {
                     agent,
                     ticket,
