@@ -52,6 +52,9 @@ struct Swap {
 }
 
 /// Prints how long requests took that overlapped a hand-over, how long all others did, and how many were lost.
+///
+/// # Errors
+/// A reload does not come in.
 pub async fn measure(load: Load) -> Result<()> {
     let host = Host::start(CONFIG).await?;
     host.drop_in(AGENT, STATEFUL)?;

@@ -1,8 +1,9 @@
 //! Whether anything grows: resident memory, open files and threads over many reloads, each compiled anew.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use caxton_test_artifacts::{WEB, with_section};
 
+use crate::figures::Figures;
 use crate::host::Host;
 
 const CONFIG: &str = "[defaults.reload]\nbake = \"0s\"\nwarm_up = \"0s\"\nkeep_previous = \"0s\"\n";
@@ -11,19 +12,22 @@ const CONFIG: &str = "[defaults.reload]\nbake = \"0s\"\nwarm_up = \"0s\"\nkeep_p
 const EVERY: u32 = 100;
 
 /// Reloads so often and prints the host's figures, and at the end the last as a ratio of those after 200 reloads.
+///
+/// # Errors
+/// A reload does not come in.
 pub async fn measure(reloads: u32) -> Result<()> {
     let host = Host::start(CONFIG).await?;
     host.drop_in("web", WEB)?;
     host.answered_by("web", 1).await?;
     println!("reloads   resident KiB   open files   threads");
     let mut at_200 = None;
-    let mut last = figures(host.pid())?;
+    let mut last = Figures::of(host.pid())?;
     for reload in 1..=reloads {
         let bytes = with_section(WEB, "reload", reload.to_string().as_bytes());
         host.drop_in("web", &bytes)?;
         host.answered_by("web", reload + 1).await?;
         if reload % EVERY == 0 {
-            last = figures(host.pid())?;
+            last = Figures::of(host.pid())?;
             println!(
                 "{reload:>7}   {:>12}   {:>10}   {:>7}",
                 last.resident_kib, last.files, last.threads
@@ -43,33 +47,4 @@ pub async fn measure(reloads: u32) -> Result<()> {
         );
     }
     Ok(())
-}
-
-#[derive(Clone, Copy)]
-struct Figures {
-    resident_kib: u64,
-    files: u64,
-    threads: u64,
-}
-
-fn figures(pid: u32) -> Result<Figures> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))
-        .context("this measurement reads /proc, which only Linux has")?;
-    let field = |name: &str| {
-        status
-            .lines()
-            .find_map(|line| {
-                line.strip_prefix(name)?
-                    .split_whitespace()
-                    .next()?
-                    .parse()
-                    .ok()
-            })
-            .with_context(|| format!("no {name} in /proc/{pid}/status"))
-    };
-    Ok(Figures {
-        resident_kib: field("VmRSS:")?,
-        threads: field("Threads:")?,
-        files: std::fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64,
-    })
 }

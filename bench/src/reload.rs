@@ -11,6 +11,9 @@ use crate::host::Host;
 const CONFIG: &str = "[defaults.reload]\nbake = \"0s\"\nwarm_up = \"0s\"\n";
 
 /// Prints the times of `count` reloads with code that is new, and of `count` with code that is still compiled.
+///
+/// # Errors
+/// A reload does not come in.
 pub async fn measure(count: u32) -> Result<()> {
     let host = Host::start(CONFIG).await?;
     host.drop_in("web", WEB)?;

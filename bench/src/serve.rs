@@ -53,6 +53,9 @@ const MODES: [Mode; 3] = [
 ];
 
 /// Prints the figures of each mode and round.
+///
+/// # Errors
+/// One of the servers or wrk does not run.
 pub async fn measure(wasmtime: &Path, rounds: u32, load: Load) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let component = folder.path().join("web.wasm");

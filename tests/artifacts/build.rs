@@ -10,6 +10,7 @@ fn main() -> ExitCode {
         Guest::at("tests/guests/flaky").named("flaky"),
         Guest::at("tests/guests/tool").named("tool"),
         Guest::at("tests/guests/unhealthy").named("unhealthy"),
+        Guest::at("tests/guests/named").named("named"),
         Guest::at("tests/guests/stateful").named("stateful"),
         Guest::at("tests/guests/stateful")
             .named("stateful-2")

@@ -223,7 +223,7 @@ async fn c_an_automatic_rollback_returns_to_the_old_instance_as_it_was_at_its_sa
     let host = counter("bake = \"1h\"", rest).await;
     some_counts(&host).await;
     host.deploy("counter", &variant(STATEFUL, 2), 2).await;
-    // Some calls that are answered well, and then so many traps that the version is taken back.
+    // Some calls that are answered well, and then so many that fail that the version is taken back.
     let mut calls = 0;
     for _ in 0..5 {
         let reply = host.ask(count()).await;
@@ -231,10 +231,13 @@ async fn c_an_automatic_rollback_returns_to_the_old_instance_as_it_was_at_its_sa
         calls += 1;
     }
     let result = loop {
-        let reply = host.ask(asking("trap")).await;
+        // The last one takes its instance along: the old one serves on all the same.
+        let last = calls == 29;
+        let command = if last { "trap" } else { "fail" };
+        let reply = host.ask(asking(command)).await;
         if reply.version() == Some(1) || host.events.count("counter", "rolled-back") > 0 {
             panic!(
-                "the trap reached the version that serves again: {}",
+                "the failure reached the version that serves again: {}",
                 reply.text()
             );
         }

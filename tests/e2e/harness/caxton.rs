@@ -8,7 +8,8 @@ use super::admin::Admin;
 use super::events::{Event, Events};
 use super::files::put;
 use super::http::{Ask, Connection, Reply, once};
-use super::process::{Process, binary};
+use super::process::{Around, Process, binary};
+use super::time::wait_for;
 use super::turns::Turn;
 
 /// How a host is started. Every time in it is short, so that tests need not wait for what is not their matter.
@@ -21,6 +22,8 @@ pub(crate) struct Setup {
     pub(crate) arguments: Vec<&'static str>,
     /// Whether the test has the machine for itself.
     pub(crate) alone: bool,
+    /// What it is started inside of.
+    pub(crate) around: Around,
 }
 
 impl Default for Setup {
@@ -34,6 +37,7 @@ impl Default for Setup {
                 .to_owned(),
             arguments: Vec::new(),
             alone: false,
+            around: Around::Bare,
         }
     }
 }
@@ -45,6 +49,11 @@ impl Setup {
             defaults: defaults.to_owned(),
             ..Self::default()
         }
+    }
+
+    /// Inside of something.
+    pub(crate) fn inside(self, around: Around) -> Self {
+        Self { around, ..self }
     }
 
     /// While no other test runs.
@@ -78,21 +87,21 @@ impl Caxton {
             Turn::shared().await
         };
         let config = format!("[host]\n{}\n{}", setup.host, setup.defaults);
-        Self::of(Process::start(&config, &setup.arguments), turn).await
+        Self::of(
+            Process::start(&config, &setup.arguments, setup.around),
+            turn,
+        )
+        .await
     }
 
     /// Kills the host without a word and starts another one in the same directories.
     pub(crate) async fn killed_and_started_again(self) -> Self {
-        let Self {
-            mut process, turn, ..
-        } = self;
-        process.restart();
-        Self::of(process, turn).await
+        self.killed().start_again().await
     }
 
     /// Stops the host as its users do and starts another one in the same directories.
     pub(crate) async fn stopped_and_started_again(self) -> Self {
-        self.stopped_and_started_again_after(|_| ()).await
+        self.stopped().await.start_again().await
     }
 
     /// The same, with something done to the data directory in between.
@@ -100,15 +109,39 @@ impl Caxton {
         self,
         meanwhile: impl FnOnce(&Path),
     ) -> Self {
+        let down = self.stopped().await;
+        meanwhile(&down.data_dir());
+        down.start_again().await
+    }
+
+    /// Kills the host without a word.
+    pub(crate) fn killed(self) -> Down {
+        let Self {
+            mut process, turn, ..
+        } = self;
+        process.kill();
+        Down { process, turn }
+    }
+
+    /// Stops the host as its users do.
+    pub(crate) async fn stopped(self) -> Down {
         let Self {
             mut process, turn, ..
         } = self;
         process.signal("TERM");
         let ended = process.exited().await;
         assert!(ended.success(), "{ended}");
-        meanwhile(&process.data_dir());
-        process.start_again();
-        Self::of(process, turn).await
+        Down { process, turn }
+    }
+
+    /// Starts a second host in the same directories, which must end by itself: its exit code and what it says.
+    pub(crate) async fn second(&self) -> (Option<i32>, String) {
+        self.process.second().await
+    }
+
+    /// Runs a script among the host's mounts, in which `$data` is the data directory.
+    pub(crate) fn among_mounts(&self, script: &str) {
+        self.process.among_mounts(script);
     }
 
     async fn of(mut process: Process, turn: Turn) -> Self {
@@ -221,5 +254,61 @@ impl Caxton {
 
     pub(crate) fn is_running(&mut self) -> bool {
         self.process.is_running()
+    }
+}
+
+/// A host that has ended; its directories are as it left them.
+pub(crate) struct Down {
+    process: Process,
+    turn: Turn,
+}
+
+impl Down {
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.process.folder().join("data")
+    }
+
+    pub(crate) fn agents(&self) -> PathBuf {
+        self.process.folder().join("agents")
+    }
+
+    pub(crate) fn policies(&self) -> PathBuf {
+        self.process.folder().join("policies")
+    }
+
+    /// Starts another one.
+    pub(crate) async fn start_again(self) -> Caxton {
+        let Self { mut process, turn } = self;
+        process.start_again();
+        Caxton::of(process, turn).await
+    }
+
+    /// Starts another one, which may find no room for anything: a host, or its exit code and the end of its log.
+    pub(crate) async fn start_again_on_a_full_disk(self) -> Result<Caxton, (Option<i32>, String)> {
+        let Self { mut process, turn } = self;
+        process.start_again();
+        let ended = wait_for("the host to start or to end", async || {
+            match process.ended() {
+                Some(status) => Some(Some(status)),
+                None => process.is_announced().then_some(None),
+            }
+        })
+        .await;
+        match ended {
+            Some(status) => Err((status.code(), process.log())),
+            None => Ok(Caxton::of(process, turn).await),
+        }
+    }
+
+    /// Starts another one from now on inside of something.
+    pub(crate) fn put_inside(&mut self, around: Around) {
+        self.process.put_inside(around);
+    }
+
+    /// Starts another one, which must end by itself: its exit code and the end of the log.
+    pub(crate) async fn does_not_start(&mut self) -> (Option<i32>, String) {
+        self.process.start_again();
+        let ended = self.process.exited().await;
+        (ended.code(), self.process.log())
     }
 }

@@ -22,47 +22,108 @@ pub(crate) fn binary() -> Command {
 pub(crate) struct Process {
     folder: TempDir,
     child: Child,
+    arguments: Vec<String>,
+    around: Around,
+}
+
+/// What a host is started inside of.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Around {
+    /// Nothing.
+    #[default]
+    Bare,
+    /// Mounts of its own, made by this script of `sh`, in which `$data` is the data directory. Another script of that kind can
+    /// change them while the host runs.
+    Mounts(String),
+    /// A user without rights of its own.
+    Powerless,
 }
 
 impl Process {
     /// Starts it with this caxton.toml.
-    pub(crate) fn start(config: &str, arguments: &[&str]) -> Self {
+    pub(crate) fn start(config: &str, arguments: &[&str], around: Around) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for name in ["agents", "policies"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
         fs::write(folder.path().join("caxton.toml"), config).unwrap();
-        let child = spawn(folder.path(), arguments);
-        Self { folder, child }
+        if matches!(around, Around::Mounts(_)) {
+            fs::create_dir(folder.path().join("data")).unwrap();
+        }
+        if matches!(around, Around::Powerless) {
+            hand_over(folder.path());
+        }
+        let arguments: Vec<String> = arguments.iter().map(|&text| text.to_owned()).collect();
+        let child = spawn(folder.path(), &arguments, &around);
+        Self {
+            folder,
+            child,
+            arguments,
+            around,
+        }
     }
 
-    /// Kills it without a word and starts it again in the same directories.
-    pub(crate) fn restart(&mut self) {
+    /// Kills it without a word.
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.start_again();
     }
 
     /// Starts it in the same directories, once it has ended.
     pub(crate) fn start_again(&mut self) {
-        self.child = spawn(self.folder.path(), &[]);
+        self.child = spawn(self.folder.path(), &self.arguments, &self.around);
+    }
+
+    /// Starts it from now on inside of something else.
+    pub(crate) fn put_inside(&mut self, around: Around) {
+        self.around = around;
+    }
+
+    /// Starts a second one in the same directories, which must end by itself: its exit code and what it says.
+    pub(crate) async fn second(&self) -> (Option<i32>, String) {
+        let mut command = run(self.folder.path(), &self.arguments);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+        let output = output.await.unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), text)
+    }
+
+    /// Runs a script among the host's mounts, in which `$data` is the data directory.
+    pub(crate) fn among_mounts(&self, script: &str) {
+        let pid = self.child.id().to_string();
+        let mut enter = Command::new("nsenter");
+        enter.args(["--preserve-credentials", "-U", "-m", "-t", &pid]);
+        enter.args(["sh", "-c", script]);
+        enter.env("data", self.folder.path().join("data"));
+        let output = enter.output().unwrap();
+        assert!(
+            output.status.success(),
+            "{script}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
+    /// As the host sees it: a mount of its own is reached through the process.
     pub(crate) fn data_dir(&self) -> PathBuf {
-        self.folder.path().join("data")
+        let data = self.folder.path().join("data");
+        match self.around {
+            Around::Mounts(_) => {
+                let root = PathBuf::from(format!("/proc/{}/root", self.child.id()));
+                root.join(data.strip_prefix("/").unwrap())
+            }
+            Around::Bare | Around::Powerless => data,
+        }
     }
 
     /// What this process wrote about where it listens, as soon as it has.
     pub(crate) async fn contact(&mut self) -> Value {
-        let file = self.data_dir().join("admin.json");
         let begun = Instant::now();
         loop {
-            let written = fs::read(&file).unwrap_or_default();
-            let contact: Value = serde_json::from_slice(&written).unwrap_or_default();
+            let contact = self.announcement();
             // A process that was killed leaves its own behind.
             if contact["pid"] == self.child.id() {
                 return contact;
@@ -70,7 +131,8 @@ impl Process {
             let ended = self.child.try_wait().unwrap();
             assert!(
                 ended.is_none() && begun.elapsed() < PATIENCE,
-                "the host did not start: {ended:?}"
+                "the host did not start: {ended:?}\n{}",
+                self.log()
             );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -89,10 +151,25 @@ impl Process {
     }
 
     pub(crate) fn is_running(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
+        self.ended().is_none()
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// Whether this process wrote where it listens.
+    pub(crate) fn is_announced(&self) -> bool {
+        self.announcement()["pid"] == self.child.id()
+    }
+
+    fn announcement(&self) -> Value {
+        let written = fs::read(self.data_dir().join("admin.json")).unwrap_or_default();
+        serde_json::from_slice(&written).unwrap_or_default()
+    }
+
+    /// The end of what it has logged.
+    pub(crate) fn log(&self) -> String {
         let text = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
@@ -110,11 +187,64 @@ impl Drop for Process {
     }
 }
 
-fn spawn(folder: &Path, arguments: &[&str]) -> Child {
-    let mut log = File::options();
-    let log = log.create(true).append(true).open(folder.join("log"));
-    let log = log.unwrap();
-    binary()
+/// The user without rights of its own: `nobody`, as most systems number it.
+const NOBODY: u32 = 65_534;
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
+}
+
+/// Gives the directories to a user without rights, where this one has all of them.
+fn hand_over(folder: &Path) {
+    if !is_root() {
+        return;
+    }
+    for name in ["", "agents", "policies"] {
+        let path = folder.join(name);
+        std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+}
+
+fn spawn(folder: &Path, arguments: &[String], around: &Around) -> Child {
+    let log = || {
+        let mut log = File::options();
+        let log = log.create(true).append(true).open(folder.join("log"));
+        log.unwrap()
+    };
+    let inner = run(folder, arguments);
+    let mut command = match around {
+        Around::Bare => inner,
+        Around::Powerless if !is_root() => inner,
+        Around::Powerless => {
+            let id = NOBODY.to_string();
+            let mut outer = Command::new("setpriv");
+            outer.args(["--reuid", &id, "--regid", &id, "--clear-groups"]);
+            within(outer, &inner)
+        }
+        Around::Mounts(script) => {
+            let mut outer = Command::new("unshare");
+            outer.args(["-r", "-m", "sh", "-c"]);
+            outer.arg(format!("{script}\nexec \"$@\""));
+            outer.arg("sh").env("data", folder.join("data"));
+            within(outer, &inner)
+        }
+    };
+    command
+        .stdin(Stdio::null())
+        .stdout(log())
+        .stderr(log())
+        .spawn()
+        .unwrap()
+}
+
+fn within(mut outer: Command, inner: &Command) -> Command {
+    outer.arg(inner.get_program()).args(inner.get_args());
+    outer
+}
+
+fn run(folder: &Path, arguments: &[String]) -> Command {
+    let mut command = binary();
+    command
         .arg("run")
         .arg(folder.join("agents"))
         .arg("--config")
@@ -124,10 +254,6 @@ fn spawn(folder: &Path, arguments: &[&str]) -> Child {
         .arg("--policies")
         .arg(folder.join("policies"))
         .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .spawn()
-        .unwrap()
+        .args(arguments);
+    command
 }

@@ -1,7 +1,7 @@
 //! A handler agent that counts its calls and hands the count to the version after it.
 //!
-//! A request's body may ask for more, as a command and a number: `sleep 50` answers late, `trap` does not, `grow 1000` makes
-//! the state so many bytes longer, `slow-save 50`, `trap-save` and `refuse-save` are about the saves from then on.
+//! A request's body may ask for more, as a command and a number: `sleep 50` answers late, `trap` does not, `fail` fails and counts, `grow
+//! 1000` makes the state so many bytes longer, `slow-save 50`, `trap-save` and `refuse-save` are about the saves from then on.
 
 mod bindings;
 
@@ -57,6 +57,9 @@ impl handler::Guest for Counter {
             _ => {}
         }
         let count = COUNT.fetch_add(1, Relaxed) + 1;
+        if command == "fail" {
+            return Err(Failure::Internal(count.to_string()));
+        }
         Ok(Message {
             content_type: Some("text/plain".to_owned()),
             body: count.to_string().into_bytes(),

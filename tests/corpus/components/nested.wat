@@ -1,0 +1,2 @@
+;; Components in components.
+(component (component (component (component (component (core module (func unreachable)))))))
