@@ -69,24 +69,24 @@ fn a_listener_that_is_judged_badly_never_gets_traffic() {
     check(
         &stage,
         expect![[r#"
-        0     a reload begins with 2
-        0     ask for the policies
-        0     prepare 2
-        0     Pending -> Preparing
-        0     Preparing -> Starting
-        0     ask for the plan
-        0     route to 1, copies to 2
-        0     Starting -> InProgress
-        1     evidence says Proceed
-        3     evidence says Rollback(Candidate)
-        3     InProgress -> RollingBack: evidence: so it looks
-        3     route to 1
-        3     quarantined: evidence: so it looks
-        3     result: RolledBack, 2 -> 1, evidence None, lost 0
-        3     RollingBack -> RolledBack
-        3     diverged: evidence: so it looks
-        3     unload 2
-    "#]],
+            0     a reload begins with 2
+            0     ask for the policies
+            0     prepare 2
+            0     Pending -> Preparing
+            0     Preparing -> Starting
+            0     ask for the plan
+            0     route to 1, copies to 2
+            0     Starting -> InProgress
+            1     evidence says Proceed
+            3     evidence says Rollback(Candidate)
+            3     InProgress -> RollingBack: evidence: so it looks
+            3     route to 1
+            3     quarantined: evidence: so it looks
+            3     result: RolledBack, 2 -> 1, evidence None, lost 0
+            3     RollingBack -> RolledBack
+            3     diverged: the file is quarantined because evidence: so it looks
+            3     unload 2
+        "#]],
     );
 }
 

@@ -120,10 +120,10 @@ fn a_bad_version_goes_back_and_stays_away() {
             4     quarantined: evidence: so it looks
             4     result: RolledBack, 2 -> 1, evidence None, lost 0
             4     RollingBack -> RolledBack
-            4     diverged: evidence: so it looks
+            4     diverged: the file is quarantined because evidence: so it looks
             4     unload 2
             4     forget the content 02
-            4     diverged: evidence: so it looks
+            4     diverged: the file is quarantined because evidence: so it looks
             4     an operator says retry
             4     a reload begins with 3
             4     ask for the policies
@@ -174,7 +174,7 @@ fn a_version_that_is_not_well_never_gets_traffic() {
             10    set aside: its health check failed 3 times in a row: 503; again in None s
             10    result: Failed, 1 -> 2, evidence None, lost 0
             10    Starting -> Failed: its health check failed 3 times in a row: 503
-            10    diverged: its health check failed 3 times in a row: 503
+            10    diverged: the file is set aside because its health check failed 3 times in a row: 503
             10    unload 2
         "#]],
     );
@@ -296,7 +296,7 @@ fn a_newer_file_takes_over_and_the_target_stays_the_permanent_version() {
             8     quarantined: evidence: so it looks
             8     result: RolledBack, 3 -> 1, evidence None, lost 0
             8     RollingBack -> RolledBack
-            8     diverged: evidence: so it looks
+            8     diverged: the file is quarantined because evidence: so it looks
             8     unload 3
         "#]],
     );
@@ -336,7 +336,7 @@ fn a_successor_that_fails_leaves_the_baking_version_to_be_judged_anew() {
             5     Preparing -> Failed: it traps in its start
             5     a reload begins with 2
             5     ask for the policies
-            5     diverged: it traps in its start
+            5     diverged: the file is set aside because it traps in its start
             5     Pending -> Preparing
             5     Preparing -> Starting
             5     ask for the plan
@@ -501,7 +501,7 @@ fn an_unproven_version_completes_and_is_watched_on() {
             3911  quarantined: evidence: so it looks
             3911  result: RolledBack, 2 -> 1, evidence Insufficient, lost 0
             3911  RollingBack -> RolledBack
-            3911  diverged: evidence: so it looks
+            3911  diverged: the file is quarantined because evidence: so it looks
             3911  unload 2
         "#]],
     );
@@ -601,7 +601,7 @@ fn a_rollback_after_completion_reaches_a_version_that_was_unloaded() {
             2006  quarantined: an operator rolled it back
             2006  result: RolledBack, 3 -> 1, evidence Sufficient, lost 0
             2006  RollingBack -> RolledBack
-            2006  diverged: an operator rolled it back
+            2006  diverged: the file is quarantined because an operator rolled it back
             2006  unload 3
         "#]],
     );

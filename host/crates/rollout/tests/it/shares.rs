@@ -102,25 +102,25 @@ fn a_verdict_takes_the_share_back_at_once() {
     check(
         &stage,
         expect![[r#"
-        0     a reload begins with 2
-        0     ask for the policies
-        0     prepare 2
-        0     Pending -> Preparing
-        0     Preparing -> Starting
-        0     ask for the plan
-        0     route to 1, 10 % to 2
-        0     Starting -> InProgress
-        1     evidence says Proceed
-        3     evidence says Rollback(Candidate)
-        3     InProgress -> RollingBack: evidence: so it looks
-        3     route to 1
-        3     drain 2
-        3     quarantined: evidence: so it looks
-        3     result: RolledBack, 2 -> 1, evidence None, lost 0
-        3     RollingBack -> RolledBack
-        3     diverged: evidence: so it looks
-        3     unload 2
-    "#]],
+            0     a reload begins with 2
+            0     ask for the policies
+            0     prepare 2
+            0     Pending -> Preparing
+            0     Preparing -> Starting
+            0     ask for the plan
+            0     route to 1, 10 % to 2
+            0     Starting -> InProgress
+            1     evidence says Proceed
+            3     evidence says Rollback(Candidate)
+            3     InProgress -> RollingBack: evidence: so it looks
+            3     route to 1
+            3     drain 2
+            3     quarantined: evidence: so it looks
+            3     result: RolledBack, 2 -> 1, evidence None, lost 0
+            3     RollingBack -> RolledBack
+            3     diverged: the file is quarantined because evidence: so it looks
+            3     unload 2
+        "#]],
     );
 }
 

@@ -102,21 +102,21 @@ fn an_answer_that_never_comes_is_waited_for_with_patience() {
     check(
         &stage,
         expect![[r#"
-        0     a reload begins with 2
-        0     ask for the policies
-        0     prepare 2
-        0     Pending -> Preparing
-        0     Preparing -> Starting
-        0     ask for the plan
-        0     hand the state of 1 over to 2
-        0     Starting -> InProgress
-        35    set aside: its state could not be handed over: no answer came in time; again in None s
-        35    route to 1
-        35    result: Failed, 1 -> 2, evidence None, lost 0
-        35    InProgress -> Failed: its state could not be handed over: no answer came in time
-        35    diverged: its state could not be handed over: no answer came in time
-        35    unload 2
-    "#]],
+            0     a reload begins with 2
+            0     ask for the policies
+            0     prepare 2
+            0     Pending -> Preparing
+            0     Preparing -> Starting
+            0     ask for the plan
+            0     hand the state of 1 over to 2
+            0     Starting -> InProgress
+            35    set aside: its state could not be handed over: no answer came in time; again in None s
+            35    route to 1
+            35    result: Failed, 1 -> 2, evidence None, lost 0
+            35    InProgress -> Failed: its state could not be handed over: no answer came in time
+            35    diverged: the file is set aside because its state could not be handed over: no answer came in time
+            35    unload 2
+        "#]],
     );
 }
 
@@ -196,16 +196,16 @@ fn an_automatic_rollback_returns_to_the_instance_as_it_was() {
     check(
         &stage,
         expect![[r#"
-        4     evidence says Rollback(Candidate)
-        4     InProgress -> RollingBack: evidence: so it looks
-        4     route to 1
-        4     drain 2
-        4     quarantined: evidence: so it looks
-        4     result: RolledBack, 2 -> 1, evidence None, lost 0, state Live, 40 calls ago, 4 s ago
-        4     RollingBack -> RolledBack
-        4     diverged: evidence: so it looks
-        4     unload 2
-    "#]],
+            4     evidence says Rollback(Candidate)
+            4     InProgress -> RollingBack: evidence: so it looks
+            4     route to 1
+            4     drain 2
+            4     quarantined: evidence: so it looks
+            4     result: RolledBack, 2 -> 1, evidence None, lost 0, state Live, 40 calls ago, 4 s ago
+            4     RollingBack -> RolledBack
+            4     diverged: the file is quarantined because evidence: so it looks
+            4     unload 2
+        "#]],
     );
 }
 
@@ -216,18 +216,18 @@ fn an_operators_rollback_carries_the_state() {
     check(
         &stage,
         expect![[r#"
-        3     an operator says rollback
-        3     hand the state of 2 over to 1
-        3     1 has its state: Live
-        3     InProgress -> RollingBack: an operator rolled it back
-        3     route to 1
-        3     drain 2
-        3     quarantined: an operator rolled it back
-        3     result: RolledBack, 2 -> 1, evidence None, lost 0, state Carried
-        3     RollingBack -> RolledBack
-        3     diverged: an operator rolled it back
-        3     unload 2
-    "#]],
+            3     an operator says rollback
+            3     hand the state of 2 over to 1
+            3     1 has its state: Live
+            3     InProgress -> RollingBack: an operator rolled it back
+            3     route to 1
+            3     drain 2
+            3     quarantined: an operator rolled it back
+            3     result: RolledBack, 2 -> 1, evidence None, lost 0, state Carried
+            3     RollingBack -> RolledBack
+            3     diverged: the file is quarantined because an operator rolled it back
+            3     unload 2
+        "#]],
     );
 }
 
@@ -239,17 +239,17 @@ fn an_abort_during_the_bake_carries_the_state() {
     check(
         &stage,
         expect![[r#"
-        3     an operator says abort
-        3     hand the state of 2 over to 1
-        3     1 has its state: Live
-        3     set aside: an operator aborted it; again in None s
-        3     route to 1
-        3     drain 2
-        3     result: Cancelled, 1 -> 2, evidence None, lost 0, state Carried
-        3     InProgress -> Cancelled: an operator aborted it
-        3     diverged: an operator aborted it
-        3     unload 2
-    "#]],
+            3     an operator says abort
+            3     hand the state of 2 over to 1
+            3     1 has its state: Live
+            3     set aside: an operator aborted it; again in None s
+            3     route to 1
+            3     drain 2
+            3     result: Cancelled, 1 -> 2, evidence None, lost 0, state Carried
+            3     InProgress -> Cancelled: an operator aborted it
+            3     diverged: the file is set aside because an operator aborted it
+            3     unload 2
+        "#]],
     );
 }
 
@@ -285,7 +285,7 @@ fn where_the_target_refuses_nothing_changes_and_a_way_out_is_offered() {
             3     quarantined: an operator rolled it back
             3     result: RolledBack, 2 -> 1, evidence None, lost 0, state Snapshot, 30 calls ago, 3 s ago
             3     RollingBack -> RolledBack
-            3     diverged: an operator rolled it back
+            3     diverged: the file is quarantined because an operator rolled it back
             3     unload 2
         "#]],
     );
@@ -330,7 +330,7 @@ fn a_rollback_after_completion_first_brings_the_target_up() {
             2003  quarantined: an operator rolled it back
             2003  result: RolledBack, 2 -> 1, evidence Sufficient, lost 0, state Carried
             2003  RollingBack -> RolledBack
-            2003  diverged: an operator rolled it back
+            2003  diverged: the file is quarantined because an operator rolled it back
             2003  unload 2
         "#]],
     );
@@ -355,28 +355,28 @@ fn a_rollback_beyond_the_permanent_version_carries_twice() {
     check(
         &stage,
         expect![[r#"
-        3     an operator says rollback --to 1
-        3     hand the state of 3 over to 2
-        3     2 has its state: Live
-        3     InProgress -> RollingBack: an operator rolled it back
-        3     route to 2
-        3     drain 3
-        3     quarantined: an operator rolled it back
-        3     result: RolledBack, 3 -> 2, evidence None, lost 0, state Carried
-        3     RollingBack -> RolledBack
-        3     hand the state of 2 over to 1
-        3     diverged: an operator rolled it back
-        3     unload 3
-        3     1 has its state: Live
-        3     Completed -> RollingBack: an operator rolled it back
-        3     route to 1
-        3     drain 2
-        3     quarantined: an operator rolled it back
-        3     result: RolledBack, 2 -> 1, evidence Sufficient, lost 0, state Carried
-        3     RollingBack -> RolledBack
-        3     unload 2
-        3     forget the content 02
-    "#]],
+            3     an operator says rollback --to 1
+            3     hand the state of 3 over to 2
+            3     2 has its state: Live
+            3     InProgress -> RollingBack: an operator rolled it back
+            3     route to 2
+            3     drain 3
+            3     quarantined: an operator rolled it back
+            3     result: RolledBack, 3 -> 2, evidence None, lost 0, state Carried
+            3     RollingBack -> RolledBack
+            3     hand the state of 2 over to 1
+            3     diverged: the file is quarantined because an operator rolled it back
+            3     unload 3
+            3     1 has its state: Live
+            3     Completed -> RollingBack: an operator rolled it back
+            3     route to 1
+            3     drain 2
+            3     quarantined: an operator rolled it back
+            3     result: RolledBack, 2 -> 1, evidence Sufficient, lost 0, state Carried
+            3     RollingBack -> RolledBack
+            3     unload 2
+            3     forget the content 02
+        "#]],
     );
 }
 
@@ -457,23 +457,23 @@ fn an_abort_while_state_is_handed_over_takes_effect_with_the_answer() {
     check(
         &stage,
         expect![[r#"
-        0     a reload begins with 2
-        0     ask for the policies
-        0     prepare 2
-        0     Pending -> Preparing
-        0     Preparing -> Starting
-        0     ask for the plan
-        0     hand the state of 1 over to 2
-        0     Starting -> InProgress
-        0     an operator says abort
-        4     2 has its state: Live
-        4     set aside: an operator aborted it; again in None s
-        4     route to 1
-        4     result: Cancelled, 1 -> 2, evidence None, lost 0
-        4     InProgress -> Cancelled: an operator aborted it
-        4     diverged: an operator aborted it
-        4     unload 2
-    "#]],
+            0     a reload begins with 2
+            0     ask for the policies
+            0     prepare 2
+            0     Pending -> Preparing
+            0     Preparing -> Starting
+            0     ask for the plan
+            0     hand the state of 1 over to 2
+            0     Starting -> InProgress
+            0     an operator says abort
+            4     2 has its state: Live
+            4     set aside: an operator aborted it; again in None s
+            4     route to 1
+            4     result: Cancelled, 1 -> 2, evidence None, lost 0
+            4     InProgress -> Cancelled: an operator aborted it
+            4     diverged: the file is set aside because an operator aborted it
+            4     unload 2
+        "#]],
     );
 }
 
@@ -526,41 +526,41 @@ fn a_newer_file_waits_for_the_hand_over_and_takes_the_state_on() {
     check(
         &stage,
         expect![[r#"
-        0     a reload begins with 2
-        0     ask for the policies
-        0     prepare 2
-        0     Pending -> Preparing
-        0     Preparing -> Starting
-        0     ask for the plan
-        0     hand the state of 1 over to 2
-        0     Starting -> InProgress
-        1     2 has its state: Live
-        1     route to 2
-        1     result: Cancelled, 1 -> 2, evidence None, lost 0, state Live
-        1     InProgress -> Cancelled: superseded by a newer version
-        1     a reload begins with 3
-        1     ask for the policies
-        1     prepare 3
-        1     Pending -> Preparing
-        1     Preparing -> Starting
-        1     ask for the plan
-        1     hand the state of 2 over to 3
-        1     Starting -> InProgress
-        1     3 has its state: Live
-        1     route to 3
-        1     unload 2
-        1     forget the content 02
-        2     evidence says Undecided
-        4     evidence says Rollback(Candidate)
-        4     InProgress -> RollingBack: evidence: so it looks
-        4     route to 1
-        4     drain 3
-        4     quarantined: evidence: so it looks
-        4     result: RolledBack, 3 -> 1, evidence None, lost 0, state Live, 30 calls ago, 3 s ago
-        4     RollingBack -> RolledBack
-        4     diverged: evidence: so it looks
-        4     unload 3
-    "#]],
+            0     a reload begins with 2
+            0     ask for the policies
+            0     prepare 2
+            0     Pending -> Preparing
+            0     Preparing -> Starting
+            0     ask for the plan
+            0     hand the state of 1 over to 2
+            0     Starting -> InProgress
+            1     2 has its state: Live
+            1     route to 2
+            1     result: Cancelled, 1 -> 2, evidence None, lost 0, state Live
+            1     InProgress -> Cancelled: superseded by a newer version
+            1     a reload begins with 3
+            1     ask for the policies
+            1     prepare 3
+            1     Pending -> Preparing
+            1     Preparing -> Starting
+            1     ask for the plan
+            1     hand the state of 2 over to 3
+            1     Starting -> InProgress
+            1     3 has its state: Live
+            1     route to 3
+            1     unload 2
+            1     forget the content 02
+            2     evidence says Undecided
+            4     evidence says Rollback(Candidate)
+            4     InProgress -> RollingBack: evidence: so it looks
+            4     route to 1
+            4     drain 3
+            4     quarantined: evidence: so it looks
+            4     result: RolledBack, 3 -> 1, evidence None, lost 0, state Live, 30 calls ago, 3 s ago
+            4     RollingBack -> RolledBack
+            4     diverged: the file is quarantined because evidence: so it looks
+            4     unload 3
+        "#]],
     );
 }
 
