@@ -607,7 +607,7 @@ fn a_rollback_after_completion_reaches_a_version_that_was_unloaded() {
     );
     assert_eq!(
         stage.view().diverged.as_deref(),
-        Some("an operator rolled it back")
+        Some("the file is quarantined because an operator rolled it back")
     );
     let nothing = stage.order(Order::Rollback {
         to: None,
