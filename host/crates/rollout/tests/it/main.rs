@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod beside_the_permanent;
 mod boundaries;
 mod breaker;
 mod copies;
