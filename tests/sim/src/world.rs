@@ -213,18 +213,6 @@ impl World {
             Event::Judged { agent, ticket, .. } => Some((agent.clone(), *ticket)),
             _ => None,
         };
-        if std::env::var("DBG").is_ok() {
-            eprintln!(
-                "{} {:?}\n  {:?}",
-                self.now.0,
-                event,
-                event.agent().and_then(|a| self.fleet.memory(a)).map(|m| (
-                    m.serving,
-                    m.permanent,
-                    m.reload
-                ))
-            );
-        }
         let commands = self.fleet.step(self.now, event);
         self.carry_out(judged, commands)
     }

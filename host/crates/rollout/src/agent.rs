@@ -19,8 +19,8 @@ use crate::series::Recent;
 use crate::versions::Versions;
 use crate::written::Due;
 use crate::{
-    AgentName, Command, Content, Event, Happened, HotReloadId, Identity, Memory, Moment, Past,
-    Settings, StateChoice, Traffic, VersionNumber,
+    AgentName, Command, Content, Event, HotReloadId, Identity, Memory, Moment, Past, Settings,
+    StateChoice, Traffic, VersionNumber,
 };
 
 /// How many results an agent keeps: what a person scrolls through, and more than the 16 that policies see.
@@ -268,40 +268,6 @@ impl Agent {
         self.removed_at = Some(cx.now);
         self.leaving = Some(wanted.settings.reload.drain_timeout);
         Vec::new()
-    }
-
-    fn tell_diverged(&mut self, cx: &mut Cx<'_>) {
-        let diverged = self.diverged(cx.now);
-        let identity = diverged.as_ref().map(|(identity, _)| *identity);
-        if identity == self.told_diverged {
-            return;
-        }
-        self.told_diverged = identity;
-        if let Some((identity, reason)) = diverged {
-            cx.tell(None, Happened::Diverged { identity, reason });
-        }
-    }
-
-    /// What the directory asks for and why it does not come in; none where it does.
-    pub(crate) fn diverged(&self, now: Moment) -> Option<(Identity, String)> {
-        let identity = self.wanted.as_ref()?.content.identity;
-        let coming = self
-            .reload
-            .as_ref()
-            .filter(|reload| reload.content.identity == identity);
-        if coming.is_some() {
-            return None;
-        }
-        let blocked = self.endings.blocking(now, &identity);
-        let blocked = blocked.map(|ending| {
-            let aside = match ending.aside {
-                crate::Aside::Quarantined => "quarantined",
-                _ => "set aside",
-            };
-            format!("the file is {aside} because {}", ending.reason)
-        });
-        let stopped = || Some(self.stopped_by_breaker(now)?.0);
-        Some((identity, blocked.or_else(stopped)?))
     }
 
     fn drop_unneeded(&mut self, cx: &mut Cx<'_>) {

@@ -31,25 +31,16 @@ impl Agent {
         (until > now).then_some(until)
     }
 
-    /// Why what the directory asks for waits, and since when; none where the breaker does not stop it.
-    pub(crate) fn stopped_by_breaker(&self, now: Moment) -> Option<(String, Moment)> {
-        let until = self.broken_until(now)?;
-        let wanted = &self.wanted.as_ref()?.content;
-        if self.versions.is(self.permanent, wanted) || self.is_blocked(now) {
-            return None;
-        }
+    /// Why what the directory asks for waits.
+    pub(crate) fn stopped_by_breaker(&self, now: Moment, until: Moment) -> String {
         let window = self.breaker().window;
-        let since = self.rollbacks.last().copied()?;
         let recent = self.rollbacks.iter().filter(|at| at.after(window) > now);
-        Some((
-            format!(
-                "{} versions were rolled back within {} s: the next one waits for an operator, or for {} s",
-                recent.count(),
-                window.as_secs(),
-                until.since(now).as_millis().div_ceil(1_000)
-            ),
-            since,
-        ))
+        format!(
+            "{} versions were rolled back within {} s: the next one waits for an operator, or for {} s",
+            recent.count(),
+            window.as_secs(),
+            until.since(now).as_millis().div_ceil(1_000)
+        )
     }
 
     /// Whether what the directory asks for may come in now by itself.

@@ -18,22 +18,9 @@ const HOST_WAIT: Duration = Duration::from_secs(15);
 /// The longest wait after a failure that was the host's.
 const HOST_WAIT_MAX: Duration = Duration::from_secs(600);
 
-/// One content that does not come in now.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Ending {
-    pub(crate) aside: Aside,
-    pub(crate) reason: String,
-    pub(crate) since: Moment,
-    /// When it is tried again by itself.
-    pub(crate) again_at: Option<Moment>,
-    /// False while it is being tried again: what remains is how often it was.
-    blocks: bool,
-    tries: u32,
-}
-
 /// By content.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Endings(BTreeMap<Identity, Ending>);
+pub(crate) struct Endings(BTreeMap<Identity, EndingMemory>);
 
 /// How long after so many failures of the host's it tries again.
 pub(crate) fn hosts_wait(failures: u32) -> Duration {
@@ -53,7 +40,8 @@ impl Endings {
             Aside::HostsFault => Some(hosts_wait(tries)),
         };
         let again_at = wait.map(|wait| now.after(wait));
-        let ending = Ending {
+        let ending = EndingMemory {
+            identity,
             aside,
             reason,
             since: now,
@@ -69,7 +57,7 @@ impl Endings {
 
     /// The oldest goes, and of those without blame first: a quarantine is the last thing to be lost.
     fn drop_least(&mut self) {
-        let blamed = |ending: &Ending| ending.aside == Aside::Quarantined;
+        let blamed = |ending: &EndingMemory| ending.aside == Aside::Quarantined;
         let least = self
             .0
             .iter()
@@ -80,8 +68,8 @@ impl Endings {
     }
 
     /// Why this content does not come in now.
-    pub(crate) fn blocking(&self, now: Moment, identity: &Identity) -> Option<&Ending> {
-        let due = |ending: &Ending| ending.again_at.is_some_and(|again| again <= now);
+    pub(crate) fn blocking(&self, now: Moment, identity: &Identity) -> Option<&EndingMemory> {
+        let due = |ending: &EndingMemory| ending.again_at.is_some_and(|again| again <= now);
         self.0
             .get(identity)
             .filter(|ending| ending.blocks && !due(ending))
@@ -115,29 +103,12 @@ impl Endings {
 
     /// All of them, in the order of their identities.
     pub(crate) fn memories(&self) -> impl Iterator<Item = EndingMemory> {
-        self.0.iter().map(|(identity, ending)| EndingMemory {
-            identity: *identity,
-            aside: ending.aside,
-            reason: ending.reason.clone(),
-            since: ending.since,
-            again_at: ending.again_at,
-            blocks: ending.blocks,
-            tries: ending.tries,
-        })
+        self.0.values().cloned()
     }
 
     /// Whether these are all of them.
     pub(crate) fn are(&self, memories: &[EndingMemory]) -> bool {
-        let same = |((identity, ending), memory): ((&Identity, &Ending), &EndingMemory)| {
-            *identity == memory.identity
-                && ending.aside == memory.aside
-                && ending.reason == memory.reason
-                && ending.since == memory.since
-                && ending.again_at == memory.again_at
-                && ending.blocks == memory.blocks
-                && ending.tries == memory.tries
-        };
-        self.0.len() == memories.len() && self.0.iter().zip(memories).all(same)
+        self.0.values().eq(memories)
     }
 
     /// Those that are remembered. A clock that was set back since makes no wait longer than it was.
@@ -145,21 +116,18 @@ impl Endings {
         let one = |memory: EndingMemory| {
             let wait = memory.again_at.map(|again| again.since(memory.since));
             let since = memory.since.min(now);
-            let ending = Ending {
-                aside: memory.aside,
-                reason: memory.reason,
+            let ending = EndingMemory {
                 since,
                 again_at: wait.map(|wait| since.after(wait)),
-                blocks: memory.blocks,
-                tries: memory.tries,
+                ..memory
             };
-            (memory.identity, ending)
+            (ending.identity, ending)
         };
         Self(memories.into_iter().map(one).collect())
     }
 
     /// Those that block, in the order of their identities.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Identity, &Ending)> {
-        self.0.iter().filter(|(_, ending)| ending.blocks)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &EndingMemory> {
+        self.0.values().filter(|ending| ending.blocks)
     }
 }

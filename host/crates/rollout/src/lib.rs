@@ -33,6 +33,7 @@ mod command;
 mod crash;
 mod decision;
 mod deeds;
+mod diverged;
 mod endings;
 mod enter;
 mod error;

@@ -297,7 +297,10 @@ impl Agent {
             return Err(self.nothing(order, "the agent's file is gone"));
         };
         let identity = wanted.content.identity;
-        let aside = self.endings.iter().any(|(blocked, _)| *blocked == identity);
+        let aside = self
+            .endings
+            .iter()
+            .any(|ending| ending.identity == identity);
         let stopped = self.broken_until(now).is_some();
         let is_permanent = self.versions.is(self.permanent, &wanted.content);
         // To bring up what was permanent says nothing for the file that is there now.

@@ -6,7 +6,7 @@ use crate::answers::FAULTS_TO_SHOW;
 use crate::reload::{Judge, Progress, Reload};
 use crate::stages::count;
 use crate::{
-    AgentState, AgentView, Attention, Judgement, Moment, OnInconclusive, OnUnproven,
+    AgentState, AgentView, Attention, EndingMemory, Judgement, Moment, OnInconclusive, OnUnproven,
     QuarantineView, ReloadView, VerdictView, VersionNumber, VersionView, WantedView,
 };
 
@@ -33,7 +33,9 @@ impl Agent {
                 digest: identity.component,
                 config_digest: identity.config,
             }),
-            diverged: self.diverged(now).map(|(_, reason)| reason),
+            diverged: self
+                .diverged(now)
+                .map(|diverged| diverged.reason(self, now)),
             serving: self.serving,
             permanent: self.permanent,
             kept,
@@ -97,36 +99,26 @@ impl Agent {
     }
 
     fn quarantined(&self) -> Vec<QuarantineView> {
-        let view =
-            |(identity, ending): (&crate::Identity, &crate::endings::Ending)| QuarantineView {
-                digest: identity.component,
-                config_digest: identity.config,
-                reason: ending.reason.clone(),
-                since: ending.since,
-                blamed: ending.aside == Aside::Quarantined,
-                again_at: ending.again_at,
-            };
+        let view = |ending: &EndingMemory| QuarantineView {
+            digest: ending.identity.component,
+            config_digest: ending.identity.config,
+            reason: ending.reason.clone(),
+            since: ending.since,
+            blamed: ending.aside == Aside::Quarantined,
+            again_at: ending.again_at,
+        };
         self.endings.iter().map(view).collect()
     }
 
     fn attention(&self, now: Moment) -> Vec<Attention> {
         let mut list = Vec::new();
         let name = &self.name;
-        if let Some((identity, reason)) = self.diverged(now) {
-            let ending = self.endings.blocking(now, &identity);
-            let kind = match ending.map(|ending| ending.aside) {
-                Some(Aside::Quarantined) => "quarantined",
-                Some(_) => "diverged",
-                None => "breaker",
-            };
-            let stopped = || Some(self.stopped_by_breaker(now)?.1);
-            let since = ending.map(|ending| ending.since).or_else(stopped);
-            let since = since.unwrap_or(now);
-            let text = format!("what the directory asks for does not come in: {reason}");
+        if let Some(diverged) = self.diverged(now) {
+            let reason = diverged.reason(self, now);
             list.push(Attention {
-                kind,
-                since,
-                text,
+                kind: diverged.kind(),
+                since: diverged.since(self).unwrap_or(now),
+                text: format!("what the directory asks for does not come in: {reason}"),
                 command: format!("caxton retry {name}"),
             });
         }
