@@ -574,7 +574,7 @@ async fn records_are_read_by_reload_or_by_agent_and_nothing_else_is_made_up() {
             std::collections::BTreeMap::new(),
         );
         let at = Moment(100 - u64::try_from(number).unwrap());
-        surface.recorder.pinned(at, reload(number), |_| Vec::new());
+        surface.recorder.pinned(at, reload(number), Vec::new());
     }
     let began = |reply: &Reply| -> Vec<u64> {
         let lines = reply.0.lines().filter(|line| line.contains("\"began\""));

@@ -116,7 +116,7 @@ impl Controller {
                 known,
                 result: Ok(()),
             } => {
-                if let Some(live) = self.live_version(&agent, number) {
+                if let Some(live) = self.live(&agent, number) {
                     live.checkpoints = Checkpoints {
                         known,
                         ..Checkpoints::default()
@@ -145,7 +145,7 @@ impl Controller {
     /// The state of a version is not on disk: it is told once until it is.
     pub(super) fn not_stored(&mut self, agent: AgentName, number: VersionNumber, problem: String) {
         let again_at = self.clock.now().after(AGAIN);
-        let told = match self.live_version(&agent, number) {
+        let told = match self.live(&agent, number) {
             Some(live) => {
                 live.checkpoints.again_at = again_at;
                 std::mem::replace(&mut live.checkpoints.told, true)
@@ -162,16 +162,8 @@ impl Controller {
 
     /// What the version has now is on disk.
     pub(super) fn is_stored(&mut self, agent: &AgentName, number: VersionNumber) {
-        if let Some(live) = self.live_version(agent, number) {
+        if let Some(live) = self.live(agent, number) {
             live.checkpoints = Checkpoints::known(&live.version);
         }
-    }
-
-    fn live_version(
-        &mut self,
-        agent: &AgentName,
-        number: VersionNumber,
-    ) -> Option<&mut super::agent::Live> {
-        self.agents.get_mut(agent)?.live.get_mut(&number)
     }
 }

@@ -13,7 +13,7 @@ use caxton_store::{BlobKind, Blobs, Reply};
 use super::agent::Live;
 use super::checkpoints::Checkpoints;
 use super::rest::Waking;
-use super::{Controller, Done, judging};
+use super::{Controller, Done, Untold, judging};
 use crate::published::{Copies, Rates};
 use crate::snapshots::Whose;
 
@@ -206,14 +206,13 @@ impl Controller {
         let name = agent.clone();
         // Where nothing serves there is nobody to hand state over: what the last process left is taken up.
         let wakes = material.stateful && entry.traffic.is_none();
-        let permanent = self.fleet.view(&agent).and_then(|view| view.permanent);
         let waking = wakes.then(|| Waking {
             whose: Whose {
                 agent: agent.clone(),
                 number,
                 identity,
             },
-            permanent,
+            permanent: self.fleet.view(&agent).and_then(|view| view.permanent),
             states: Arc::clone(&entry.states),
             snapshots: self.snapshots.clone(),
             clock: self.clock,
@@ -404,7 +403,7 @@ impl Controller {
         });
     }
 
-    fn live(&mut self, agent: &AgentName, number: VersionNumber) -> Option<&mut Live> {
+    pub(super) fn live(&mut self, agent: &AgentName, number: VersionNumber) -> Option<&mut Live> {
         self.agents.get_mut(agent)?.live.get_mut(&number)
     }
 
@@ -419,10 +418,14 @@ impl Controller {
             .and_then(|object| object.remove("kind"));
         let kind = kind.as_ref().and_then(|kind| kind.as_str());
         let agent = Some(notice.agent.clone());
-        self.tell_at(now, kind.unwrap_or("notice"), agent, notice.reload, fields);
-        if let Some(untold) = self.untold.last_mut() {
-            untold.notice = Some(notice.clone());
-        }
+        self.untold.push(Untold {
+            at: now,
+            agent,
+            reload: notice.reload,
+            kind: kind.unwrap_or("notice").to_owned(),
+            fields,
+            notice: Some(notice.clone()),
+        });
     }
 }
 

@@ -272,22 +272,19 @@ impl Controller {
     /// From here on the reload is recorded.
     fn record_pinned(&mut self, agent: &AgentName, reload: HotReloadId, pinned: &Pinned) {
         let now = self.clock.now();
-        let mut pins = Vec::new();
-        self.recorder.pinned(now, reload, |mode| {
-            pins = pinned
-                .iter()
-                .map(|(name, pinned)| pin_of(name, pinned, mode(name)))
-                .collect();
-            let asked = |(name, pinned): (&String, &PinnedPolicy)| Asked {
-                policy: name.clone(),
-                kind: pinned.policy.kind(),
-                mode: mode(name),
-                digest: pinned.policy.digest(),
-                // It was checked to be an object when it was pinned.
-                settings: serde_json::from_str(&pinned.settings).unwrap_or(Value::Null),
-            };
-            pinned.iter().map(asked).collect()
-        });
+        let mode = |name: &str| self.recorder.mode(reload, name);
+        let pin = |(name, pinned): (&String, &PinnedPolicy)| pin_of(name, pinned, mode(name));
+        let pins = pinned.iter().map(pin).collect();
+        let asked = |(name, pinned): (&String, &PinnedPolicy)| Asked {
+            policy: name.clone(),
+            kind: pinned.policy.kind(),
+            mode: mode(name),
+            digest: pinned.policy.digest(),
+            // It was checked to be an object when it was pinned.
+            settings: serde_json::from_str(&pinned.settings).unwrap_or(Value::Null),
+        };
+        let asked = pinned.iter().map(asked).collect();
+        self.recorder.pinned(now, reload, asked);
         self.store.journal.pinned(agent, reload, pins);
     }
 

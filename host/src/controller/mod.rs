@@ -64,9 +64,6 @@ const INSPECTIONS: usize = 2;
 /// How long a host that stops waits until agents have saved their state: well beyond what each of them may take.
 const REST_WAIT: Duration = Duration::from_secs(60);
 
-/// How long a host that stops waits for the journal.
-const FLUSH_WAIT: Duration = Duration::from_secs(5);
-
 /// Agents' files that are put into the store at once: a disk syncs a few as fast as many.
 const STORING: usize = 4;
 
@@ -323,9 +320,8 @@ impl Controller {
             tracing::error!("agents' state could not be saved in time: the disk does not answer");
         }
         self.tasks.shutdown().await;
-        let _ = tokio::time::timeout(FLUSH_WAIT, self.store.journal.flush()).await;
-        self.show_written();
         self.recorder.stop().await;
+        self.show_written();
         // Joins a thread: not on one that others' tasks wait for.
         let watcher = self.watcher;
         let _ = tokio::task::spawn_blocking(move || drop(watcher)).await;
@@ -488,9 +484,11 @@ impl Controller {
         let agents = &self.agents;
         self.claims
             .retain(|(name, route)| agents.get(name).and_then(Agent::claim) == Some(route));
+        let held: BTreeSet<_> = self.claims.iter().map(|(name, _)| name.clone()).collect();
         for (name, entry) in agents {
-            let holds = self.claims.iter().any(|(claims, _)| claims == name);
-            if let Some(route) = entry.claim().filter(|_| !holds) {
+            if !held.contains(name)
+                && let Some(route) = entry.claim()
+            {
                 self.claims.push((name.clone(), route.clone()));
             }
         }

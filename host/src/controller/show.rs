@@ -35,6 +35,7 @@ impl Controller {
 
     /// Shows agents as they are or were, and what waits for a person.
     pub(super) fn publish(&mut self, agents: Vec<(AgentName, Option<Arc<AgentStatus>>)>) {
+        let is_same = agents.is_empty();
         for (name, status) in agents {
             match status {
                 Some(status) => self.shown.insert(name, status),
@@ -55,18 +56,21 @@ impl Controller {
             text: why.clone(),
             command: "sysctl fs.inotify".to_owned(),
         });
-        let published = Published {
+        let attention: Vec<Attention> = lost
+            .chain(polling)
+            .chain(self.store.journal.attention())
+            .chain(self.unshown.attention(&self.folders.data))
+            .chain(self.damage.iter().cloned())
+            .chain(refused)
+            .chain(self.policies.attention())
+            .collect();
+        if is_same && self.published.load().attention == attention {
+            return;
+        }
+        self.published.store(Arc::new(Published {
             agents: self.shown.clone(),
-            attention: lost
-                .chain(polling)
-                .chain(self.store.journal.attention())
-                .chain(self.unshown.attention(&self.folders.data))
-                .chain(self.damage.iter().cloned())
-                .chain(refused)
-                .chain(self.policies.attention())
-                .collect(),
-        };
-        self.published.store(Arc::new(published));
+            attention,
+        }));
     }
 
     /// An agent that nobody knows any more leaves nothing behind.

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use caxton_store::make_private;
+
 use super::StartError;
 use crate::config::HostConfig;
 
@@ -47,6 +49,8 @@ fn absolute(path: &Path) -> std::io::Result<PathBuf> {
 
 pub(super) fn lock(data_dir: &Path) -> Result<File, StartError> {
     let failed = |problem| data_error(data_dir, problem);
+    // The admin token will stand in it. A folder that is there keeps the mode that it was given; whether it can be trusted with
+    // compiled code is looked at where that is kept.
     make_private(data_dir).map_err(failed)?;
     let file = File::create(data_dir.join("lock")).map_err(failed)?;
     match file.try_lock() {
@@ -56,16 +60,6 @@ pub(super) fn lock(data_dir: &Path) -> Result<File, StartError> {
         }
         Err(std::fs::TryLockError::Error(problem)) => Err(failed(problem)),
     }
-}
-
-/// Makes a folder for the host's user alone: the admin token will stand in it. One that is there keeps the mode that it was
-/// given; whether it can be trusted with compiled code is looked at where that is kept.
-fn make_private(folder: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
 }
 
 pub(super) fn data_error(folder: &Path, problem: std::io::Error) -> StartError {

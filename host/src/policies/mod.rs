@@ -157,6 +157,11 @@ impl Policies {
     /// Its component cannot be had any more, or is not taken by this host.
     pub async fn pin_again(&self, pin: &Pin) -> Result<PinnedPolicy, Fault> {
         let name = pin.policy.as_str();
+        let settings = pin.settings.clone();
+        let present = self.lock().same(name, pin.digest);
+        if let Some((policy, _)) = present {
+            return Ok(PinnedPolicy { policy, settings });
+        }
         let missing = |message: String| fault(name, FaultKind::Missing, message);
         let Some(bytes) = self.bytes(pin.digest).await else {
             return Err(missing(format!(
@@ -177,7 +182,7 @@ impl Policies {
         };
         Ok(PinnedPolicy {
             policy: policy.map_err(missing)?,
-            settings: pin.settings.clone(),
+            settings,
         })
     }
 

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use caxton_rollout::{
-    AgentName, Attention, Context, Decided, HotReloadId, HotReloadResult, Moment, Notice, Plan,
-    PolicyMode, RollbackAnswer, Ticket, Window,
+    AgentName, Context, Decided, HotReloadId, HotReloadResult, Moment, Notice, Plan, PolicyMode,
+    RollbackAnswer, Ticket, Window,
 };
 use caxton_store::{Journal, RecordBatch};
 use serde_json::{Value, json};
@@ -68,14 +68,8 @@ impl Recorder {
         (recorder, RecordsReader::new(journal.clone()))
     }
 
-    /// What an operator must know of it.
-    #[must_use]
-    pub fn attention(&self) -> Vec<Attention> {
-        self.journal.attention()
-    }
-
     /// Returns when all is written, or it takes too long.
-    pub async fn stop(self) {
+    pub async fn stop(&self) {
         self.taking_over.abort();
         let written = tokio::time::timeout(STOP_WAIT, self.journal.flush()).await;
         if !matches!(written, Ok(true)) {
@@ -93,17 +87,16 @@ impl Recorder {
         self.reload(agent, reload).trail.take_modes(modes);
     }
 
+    /// How the reload uses this policy.
+    pub(crate) fn mode(&self, reload: HotReloadId, policy: &str) -> PolicyMode {
+        self.reloads
+            .get(&reload)
+            .map_or(PolicyMode::Enforce, |recorded| recorded.trail.mode(policy))
+    }
+
     /// The reload has its policies.
-    pub(crate) fn pinned(
-        &mut self,
-        at: Moment,
-        reload: HotReloadId,
-        policies: impl FnOnce(&dyn Fn(&str) -> PolicyMode) -> Vec<Asked>,
-    ) {
-        self.record(at, reload, |trail| {
-            let policies = policies(&|name| trail.mode(name));
-            Ok(trail.began(at, policies))
-        });
+    pub(crate) fn pinned(&mut self, at: Moment, reload: HotReloadId, policies: Vec<Asked>) {
+        self.record(at, reload, |trail| Ok(trail.began(at, policies)));
     }
 
     /// The strategy policy has said how the version is to come in.

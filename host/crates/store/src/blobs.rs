@@ -15,8 +15,9 @@ use std::time::{Duration, SystemTime};
 use caxton_rollout::Digest;
 use sha2::{Digest as _, Sha256};
 
+pub use self::disk::make_private;
 use self::disk::{UNFINISHED, is_there, write};
-pub(crate) use self::disk::{make_private, new_file, sync_folder};
+pub(crate) use self::disk::{beside, new_file, sync_folder};
 use crate::journal::io_help;
 
 /// How old a file that was being written must be until it surely is nobody's any more, while the host runs.
@@ -111,8 +112,6 @@ pub struct Found {
     pub digest: Digest,
     /// How many they are.
     pub bytes: u64,
-    /// When it was last put.
-    pub put_at: SystemTime,
 }
 
 /// The folders of bytes in a data directory. What it does blocks.
@@ -222,7 +221,6 @@ impl Blobs {
                     kind,
                     digest,
                     bytes: facts.len(),
-                    put_at: facts.modified().unwrap_or(SystemTime::UNIX_EPOCH),
                 });
             }
         }
@@ -310,13 +308,6 @@ fn io_error(path: &Path, problem: io::Error) -> BlobError {
         help: io_help(&problem, path),
         problem,
     }
-}
-
-/// The path with something after its name.
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    PathBuf::from(name)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 mod blobs;
 mod journal;
 
-pub use blobs::{BlobError, BlobKind, Blobs, Found};
+pub use blobs::{BlobError, BlobKind, Blobs, Found, make_private};
 pub use journal::{
     Act, BackedUp, Collected, EventRow, Journal, Limits, Pin, Position, Reader, RecordBatch,
     RecordsOf, Reply, SnapshotRow, Trouble, Written, restore_backup,

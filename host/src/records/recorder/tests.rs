@@ -118,7 +118,7 @@ async fn what_comes_after_the_end_is_kept_where_the_reload_has_records() {
     let now = crate::clock::Clock::start().now();
     let (mut recorder, reader) = Recorder::start(&journal, folder.path());
     recorder.pins(&agent(), reload(1), BTreeMap::new());
-    recorder.pinned(now, reload(1), |_| Vec::new());
+    recorder.pinned(now, reload(1), Vec::new());
     recorder.unpinned(reload(1));
     for number in [1, 2] {
         recorder.after_the_end(now, &agent(), reload(number), &ended(), true);
@@ -185,7 +185,7 @@ async fn a_journal_that_takes_no_more_loses_lines_says_so_and_has_the_result_aft
     let journal = journal(&folder);
     let (mut recorder, reader) = Recorder::start(&journal, folder.path());
     recorder.pins(&agent(), reload(1), BTreeMap::new());
-    recorder.pinned(Moment(5), reload(1), |_| Vec::new());
+    recorder.pinned(Moment(5), reload(1), Vec::new());
     assert_eq!(reader.written().await, Readable::All);
 
     // Somebody has the journal open and changes something, and does not end.
@@ -196,7 +196,7 @@ async fn a_journal_that_takes_no_more_loses_lines_says_so_and_has_the_result_aft
     let long = "x".repeat(1 << 20);
     let mut said = 0;
     let lost = |recorder: &Recorder| {
-        let mut told = recorder.attention().into_iter();
+        let mut told = recorder.journal.attention().into_iter();
         told.find(|told| told.kind == "records-lost")
     };
     while lost(&recorder).is_none() {
@@ -227,7 +227,7 @@ async fn a_journal_that_takes_no_more_loses_lines_says_so_and_has_the_result_aft
 
     assert!(lost(&recorder).is_some(), "until a reload is whole again");
     recorder.pins(&agent(), reload(2), BTreeMap::new());
-    recorder.pinned(Moment(9), reload(2), |_| Vec::new());
+    recorder.pinned(Moment(9), reload(2), Vec::new());
     assert_eq!(reader.written().await, Readable::All);
     assert!(lost(&recorder).is_none());
     recorder.stop().await;
@@ -241,7 +241,7 @@ async fn what_was_recorded_is_found_by_reload_by_agent_and_by_time() {
         let agent = name.parse().unwrap();
         recorder.pins(&agent, reload(number), BTreeMap::new());
         let at = Moment(100 - u64::try_from(number).unwrap());
-        recorder.pinned(at, reload(number), |_| Vec::new());
+        recorder.pinned(at, reload(number), Vec::new());
     }
     // Never judged: nothing to find.
     recorder.pins(&agent(), reload(4), BTreeMap::new());

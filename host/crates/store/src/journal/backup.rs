@@ -16,8 +16,8 @@ use sha2::{Digest as _, Sha256};
 use super::check;
 use super::collect::named;
 use super::fault::Fault;
-use super::migrate::{self, APPLICATION, BACKUP, LAYOUT, STEPS};
-use super::open::{NAME, beside, remove, settle};
+use super::migrate::{self, APPLICATION, BACKUP, LAYOUT};
+use super::open::{NAME, beside, finish, remove, settle};
 use super::types::BackedUp;
 use crate::blobs::{make_private, new_file, sync_folder};
 use crate::{BlobKind, Blobs};
@@ -265,8 +265,7 @@ fn rebuild(backup: &Connection, to: &Path) -> rusqlite::Result<()> {
         "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; DROP TABLE files; VACUUM;",
     )?;
     journal.pragma_update(None, "application_id", APPLICATION)?;
-    migrate::migrate(&mut journal, STEPS, LAYOUT)?;
-    journal.execute_batch("PRAGMA journal_mode = DELETE")
+    finish(&mut journal)
 }
 
 #[cfg(test)]

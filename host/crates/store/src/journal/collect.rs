@@ -227,13 +227,11 @@ impl Collection {
                 }
             };
             for file in found {
-                // Where the clock was set back, a file of the future is young.
-                let age = time.duration_since(file.put_at).unwrap_or_default();
-                if named.contains(&file.digest) || age < limits.grace {
+                if named.contains(&file.digest) {
                     continue;
                 }
                 match blobs.remove_old(kind, file.digest, limits.grace) {
-                    // It was put again just now.
+                    // It is young, or was put again just now.
                     Ok(false) => {}
                     Ok(true) => {
                         self.done.files += 1;

@@ -14,6 +14,7 @@ use super::collect::damaged;
 use super::fault::Fault;
 use super::migrate::{self, LAYOUT, STEPS};
 use super::salvage;
+pub(super) use crate::blobs::beside;
 use crate::blobs::{make_private, new_file, sync_folder};
 
 /// How the journal's file is called in a data directory.
@@ -96,13 +97,6 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt as _;
     let facts = fs::metadata(path).ok()?;
     Some((facts.dev(), facts.ino()))
-}
-
-/// The journal's path with something after it.
-pub(super) fn beside(journal: &Path, ending: &str) -> PathBuf {
-    let mut name = journal.as_os_str().to_owned();
-    name.push(ending);
-    PathBuf::from(name)
 }
 
 /// Opens the journal, and makes it where there is none.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use caxton_rollout::{AgentName, HotReloadId, Memory, Moment};
 use tokio::sync::{oneshot, watch};
@@ -330,15 +330,13 @@ impl Shared {
     }
 
     /// Everything that was handed over since the last time; waits for something until `deadline`.
-    pub(super) fn take(&self, deadline: Option<Instant>) -> Inbox {
+    pub(super) fn take(&self, deadline: Instant) -> Inbox {
         let mut inbox = self.inbox();
         while inbox.backlog.is_empty() && inbox.askers.is_empty() && !inbox.closed {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if left.is_some_and(|left| left.is_zero()) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 break;
             }
-            // No deadline is as good as one that is far away.
-            let left = left.unwrap_or(Duration::from_secs(60 * 60));
             let waited = self.ready.wait_timeout(inbox, left);
             (inbox, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }

@@ -65,9 +65,11 @@ impl Reader {
     /// # Errors
     /// One sentence.
     pub fn acts(&self, agent: Option<&AgentName>, most: u64) -> Result<Vec<Act>, String> {
-        self.all(
-            "SELECT * FROM acts WHERE ?1 IS NULL OR agent = ?1 ORDER BY seq DESC LIMIT ?2",
-            (agent.map(|agent| agent.as_ref()), int(most)),
+        self.newest(
+            "SELECT * FROM acts ORDER BY seq DESC LIMIT ?1",
+            "SELECT * FROM acts WHERE agent = ?2 ORDER BY seq DESC LIMIT ?1",
+            agent,
+            most,
             |row| {
                 Ok(Act {
                     at: row.time("at")?,
@@ -84,9 +86,11 @@ impl Reader {
     /// # Errors
     /// One sentence.
     pub fn events(&self, agent: Option<&AgentName>, most: u64) -> Result<Vec<EventRow>, String> {
-        self.all(
-            "SELECT * FROM events WHERE ?1 IS NULL OR agent = ?1 ORDER BY seq DESC LIMIT ?2",
-            (agent.map(|agent| agent.as_ref()), int(most)),
+        self.newest(
+            "SELECT * FROM events ORDER BY seq DESC LIMIT ?1",
+            "SELECT * FROM events WHERE agent = ?2 ORDER BY seq DESC LIMIT ?1",
+            agent,
+            most,
             |row| {
                 Ok(EventRow {
                     seq: row.count("seq")?,
@@ -98,6 +102,21 @@ impl Reader {
                 })
             },
         )
+    }
+
+    /// Rows of all agents or, by an index, of one.
+    fn newest<T>(
+        &self,
+        of_all: &str,
+        of_one: &str,
+        agent: Option<&AgentName>,
+        most: u64,
+        read: impl Fn(&Fields<'_>) -> Result<T, String>,
+    ) -> Result<Vec<T>, String> {
+        match agent {
+            Some(agent) => self.all(of_one, (int(most), agent.as_ref()), read),
+            None => self.all(of_all, (int(most),), read),
+        }
     }
 
     /// A row that makes no sense is passed over.

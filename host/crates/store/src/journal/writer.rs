@@ -113,19 +113,16 @@ impl Writer {
 
     /// One round; false where it was the last.
     fn turn(&mut self) -> bool {
-        let deadline = match (&self.trouble, &self.collection) {
-            (Some(failed), _) => Some(failed.again),
-            (None, Some(_)) => Some(Instant::now()),
-            // Something is left to do, also where a collection has just ended and was too early for it.
-            (None, None)
-                if !self.pending.is_empty() || self.recordings.are_too_much(&self.limits) =>
-            {
-                Some(Instant::now())
-            }
-            (None, None) => Some(
-                self.collect_at
-                    .min(self.states.due().unwrap_or(self.collect_at)),
-            ),
+        // Something may be left to do also where a collection has just ended and was too early for it.
+        let is_busy = self.collection.is_some()
+            || !self.pending.is_empty()
+            || self.recordings.are_too_much(&self.limits);
+        let deadline = match &self.trouble {
+            Some(failed) => failed.again,
+            None if is_busy => Instant::now(),
+            None => self
+                .collect_at
+                .min(self.states.due().unwrap_or(self.collect_at)),
         };
         let inbox = self.shared.take(deadline);
         self.pending.absorb(inbox.backlog);

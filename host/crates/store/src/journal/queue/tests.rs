@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 
 fn memory(name: &str, serving: u64) -> Memory {
@@ -163,12 +165,13 @@ fn records_that_wait_are_bounded_by_their_bytes() {
 #[test]
 fn whoever_takes_waits_no_longer_than_asked_for_and_not_at_all_once_it_is_closed() {
     let shared = Shared::new();
-    assert!(shared.take(Some(Instant::now())).backlog.is_empty());
+    assert!(shared.take(Instant::now()).backlog.is_empty());
     assert!(shared.hand_over(|backlog| backlog.push(event("a"))));
-    let taken = shared.take(None);
+    let in_an_hour = Instant::now() + Duration::from_secs(60 * 60);
+    let taken = shared.take(in_an_hour);
     assert_eq!((taken.backlog.items.len(), taken.last), (1, 1));
     shared.close();
-    assert!(shared.take(None).closed);
+    assert!(shared.take(in_an_hour).closed);
     assert!(!shared.hand_over(|backlog| backlog.push(event("b"))));
     assert_eq!(shared.position(), 1);
 }
