@@ -10,6 +10,9 @@
 //! | files | a refused one leaves the last good one in force | `policies::a_policy_that_cannot_be_taken_decides_nothing_and_the_last_good_one_still_does` |
 //! | files | the agent's settings lie over those of the file | `policy_folder::an_agents_settings_lie_over_those_of_the_policy`, `host/src/policies/tests.rs::settings_are_those_of_the_file_under_those_of_the_agent` |
 //! | files | a reload keeps the policy that it began with, the next uses the new one | `policy_folder::a_policy_that_is_dropped_counts_from_the_next_reload_and_is_found_compiled_after_a_restart`, `policy_lists::the_same_traffic_is_decided_otherwise_once_the_policys_file_is_another` |
+//! | files | the same over a restart, whatever stands under the name by then | `restarts::q_a_reload_keeps_the_policy_it_began_with_over_a_restart_too` |
+//! | asked with | at most 120 windows since the reload began, older neighbours of equal split merged | `host/crates/rollout/src/series.rs::a_long_series_keeps_every_count_and_the_newest_windows`, `host/crates/rollout/src/series.rs::sparse_traffic_is_merged_from_the_oldest_on` |
+//! | asked with | the state that it answered last; one that is corrupt is the beginning | `host/crates/runtime/tests/policies/answers.rs::state_comes_back_as_it_was_given`, `policies/sdk/src/component.rs::a_state_comes_back_and_a_corrupt_one_is_the_beginning` |
 //! | lists | off, monitor and enforce, per agent and policy | `policy_lists::each_agent_says_of_each_policy_whether_it_decides_watches_or_is_left_out` |
 //! | lists | the gravest word counts, in any order | `policy_lists::of_several_policies_the_gravest_word_counts_in_any_order`, `host/crates/rollout/tests/it/laws.rs::the_gravest_wins_in_any_order` |
 //! | lists | one in which nothing enforces is refused | `policy_lists::each_agent_says_of_each_policy_whether_it_decides_watches_or_is_left_out` |
@@ -39,9 +42,6 @@
 //! | shown | all traffic and no requests: unproven, and back when the first three fail an hour later | `tests/sim/tests/evidence/main.rs::a_version_with_all_traffic_and_no_requests_completes_as_unproven_and_is_watched_on` |
 //! | shown | what a call with 120 windows costs: `caxton policy bench evidence --windows 120` | `host/tests/cli/policy.rs::bench_gives_the_same_answers_in_two_processes_compiled_or_not`, `host/crates/runtime/tests/policies/figures.rs::a_call_with_all_windows_stays_far_below_its_fuel` |
 //! | shown | the guide, followed | `tests/languages/guide.rs::in_rust_up_to_a_policy_in_charge`, `tests/languages/guide.rs::in_python` |
-//!
-//! Open: a reload keeps its policy over a restart. As long as there is no journal, a restart begins the reload again, with the
-//! policies that are there then.
 
 use std::fs;
 use std::path::Path;
