@@ -218,7 +218,10 @@ impl Controller {
             clock: self.clock,
             within: material.config.reload.gate_timeout,
         });
+        let preparing = Arc::clone(&self.preparing);
         let task = self.tasks.spawn(async move {
+            // It is never closed.
+            let turn = preparing.acquire().await;
             let mut result = match bytes_of(blobs, identity).await {
                 Ok(bytes) => runtime
                     .prepare(bytes, spec)
@@ -226,6 +229,7 @@ impl Controller {
                     .map_err(NotPrepared::from),
                 Err(not) => Err(not),
             };
+            drop(turn);
             if let Ok(version) = &result
                 && let Some(waking) = waking
             {

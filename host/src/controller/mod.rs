@@ -64,6 +64,11 @@ const INSPECTIONS: usize = 2;
 /// How long a host that stops waits until agents have saved their state: well beyond what each of them may take.
 const REST_WAIT: Duration = Duration::from_secs(60);
 
+/// Versions that are brought up at once. At a start with a thousand agents all would be: each needs a thread to read its
+/// component, the component in memory, and memory that the allocator does not give back. It is more than there are reloads at once,
+/// so that a version to go back to does not wait for those that are compiled.
+const PREPARING: usize = 16;
+
 /// Agents' files that are put into the store at once: a disk syncs a few as fast as many.
 const STORING: usize = 4;
 
@@ -200,6 +205,7 @@ pub struct Controller {
     resting: JoinSet<()>,
     inspecting: Arc<Semaphore>,
     storing: Arc<Semaphore>,
+    preparing: Arc<Semaphore>,
 }
 
 impl Controller {
@@ -270,6 +276,7 @@ impl Controller {
             resting: JoinSet::new(),
             inspecting: Arc::new(Semaphore::new(INSPECTIONS)),
             storing: Arc::new(Semaphore::new(STORING)),
+            preparing: Arc::new(Semaphore::new(PREPARING)),
         };
         (controller, handle)
     }
