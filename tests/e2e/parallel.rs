@@ -77,7 +77,11 @@ async fn e_a_listener_that_fails_is_taken_back_before_any_caller_hears_it() {
         .until_result("web", "rolled back", |r| r["status"] == "rolled-back")
         .await;
     let reason = result["rollback_reason"].as_str().unwrap();
-    assert!(reason.contains("copies failed"), "{reason}");
+    // Every answer of it differs as well, and whichever is sure first is said.
+    assert!(
+        reason.contains("copies failed") || reason.contains("copies were answered differently"),
+        "{reason}"
+    );
     assert_eq!(
         result["metrics"]["requests-processed"], 0,
         "copies are no live traffic: {result}"
