@@ -32,6 +32,7 @@ use crate::handle::ControllerHandle;
 use crate::policies::{Policies, Watching};
 use crate::records::Recorder;
 use crate::routes::RoutingTable;
+use crate::telemetry::Telemetry;
 
 /// News of policies that may wait for the controller.
 const POLICY_NEWS: usize = 16;
@@ -144,7 +145,7 @@ impl Host {
     ///
     /// # Errors
     /// See [`StartError`]. Nothing runs then.
-    pub async fn start(config: HostConfig) -> Result<Self, StartError> {
+    pub async fn start(config: HostConfig, telemetry: Telemetry) -> Result<Self, StartError> {
         let clock = Clock::start();
         check_folders(&config)?;
         let lock = lock(&config.data_dir)?;
@@ -215,6 +216,7 @@ impl Host {
                 seed: random_seed().map_err(|problem| data_error(&config.data_dir, problem))?,
             },
             clock,
+            telemetry: telemetry.clone(),
             folders: Folders {
                 agents: agents_dir,
                 policies: policies_dir,
@@ -223,6 +225,7 @@ impl Host {
             },
         });
 
+        telemetry.observe(&handle);
         let stop = CancellationToken::new();
         let shutdown = Shutdown::default();
         let surface = Admin {
@@ -234,6 +237,7 @@ impl Host {
             gateway,
             started: clock.now(),
             token: token.clone(),
+            telemetry: telemetry.clone(),
         };
         let mut tasks = vec![
             tokio::spawn(controller.run(stop.clone())),
@@ -263,6 +267,7 @@ impl Host {
             listener,
             routes,
             GatewaySettings::default(),
+            telemetry,
             shutdown.clone(),
         ));
         Ok(Self {

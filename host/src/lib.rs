@@ -32,3 +32,4 @@ pub mod replay;
 pub mod routes;
 pub mod scenarios;
 mod snapshots;
+pub mod telemetry;

@@ -109,6 +109,14 @@ impl Live {
     }
 }
 
+impl Live {
+    /// Calls that run now, of each version that is up.
+    pub(crate) fn in_flight_of_each(&self) -> impl Iterator<Item = (VersionNumber, u32)> {
+        let of = |live: &LiveVersion| Some((live.number, live.version.upgrade()?.in_flight()));
+        self.versions.iter().filter_map(of)
+    }
+}
+
 impl Serialize for Live {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let view = |live: &LiveVersion| {

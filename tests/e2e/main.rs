@@ -49,6 +49,7 @@ mod state;
 mod state_on_disk;
 mod supersession;
 mod supervision;
+mod telemetry;
 mod triggers;
 mod upkeep;
 mod validation;

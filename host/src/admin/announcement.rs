@@ -1,4 +1,5 @@
-//! DATA/admin.json: where a running host can be reached and with which token. Read by the command line.
+//! DATA/admin.json: where a running host can be reached and with which token. Read by the command line. The token stands
+//! in DATA/admin.token, too, for programs that want a file with nothing else in it.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -10,6 +11,9 @@ use super::Token;
 
 /// The file's name inside the data directory.
 pub const FILE_NAME: &str = "admin.json";
+
+/// The name of the file with the token alone.
+const TOKEN_NAME: &str = "admin.token";
 
 /// How a running host is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,11 +96,20 @@ pub fn announce(data_dir: &Path, announcement: &Announcement) -> io::Result<()> 
         pid: announcement.pid,
         token: announcement.token.reveal().to_owned(),
     };
+    // Whoever finds the announcement finds the token.
+    put(&data_dir.join(TOKEN_NAME), written.token.as_bytes())?;
+    let text = serde_json::to_vec(&written)?;
+    put(&Announcement::path(data_dir), &text)
+}
+
+/// A line of text in a file for this user alone, whole or not at all.
+fn put(path: &Path, line: &[u8]) -> io::Result<()> {
     // Temporary files are made with mode 0600 where there are modes.
-    let mut file = tempfile::NamedTempFile::new_in(data_dir)?;
-    serde_json::to_writer(&mut file, &written)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(line)?;
     file.write_all(b"\n")?;
-    file.persist(Announcement::path(data_dir))?;
+    file.persist(path)?;
     Ok(())
 }
 
@@ -105,10 +118,13 @@ pub fn announce(data_dir: &Path, announcement: &Announcement) -> io::Result<()> 
 /// # Errors
 /// It is there and cannot be removed.
 pub fn withdraw(data_dir: &Path) -> io::Result<()> {
-    match std::fs::remove_file(Announcement::path(data_dir)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+    for path in [Announcement::path(data_dir), data_dir.join(TOKEN_NAME)] {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -134,15 +150,17 @@ mod tests {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            let mode = std::fs::metadata(Announcement::path(dir.path()))
-                .unwrap()
-                .permissions()
-                .mode();
-            assert_eq!(mode & 0o777, 0o600);
+            for name in [FILE_NAME, TOKEN_NAME] {
+                let facts = std::fs::metadata(dir.path().join(name)).unwrap();
+                assert_eq!(facts.permissions().mode() & 0o777, 0o600);
+            }
         }
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        let token = std::fs::read_to_string(dir.path().join(TOKEN_NAME)).unwrap();
+        assert_eq!(token.trim_end(), mine.token.reveal());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
         withdraw(dir.path()).unwrap();
         withdraw(dir.path()).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         assert!(matches!(
             Announcement::read(dir.path()),
             Err(AnnouncementError::File { .. })

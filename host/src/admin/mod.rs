@@ -37,6 +37,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use caxton_rollout::{Attention, Moment};
@@ -49,6 +52,7 @@ use crate::events::EventLog;
 use crate::handle::ControllerHandle;
 use crate::policies::Policies;
 use crate::records::RecordsReader;
+use crate::telemetry::Telemetry;
 pub use announcement::{Announcement, AnnouncementError, FILE_NAME, announce, withdraw};
 use error::ApiError;
 use guard::Guard;
@@ -75,6 +79,8 @@ pub struct Admin {
     pub started: Moment,
     /// What a request must carry.
     pub token: Token,
+    /// What is counted.
+    pub telemetry: Telemetry,
 }
 
 /// A token for one life of a host.
@@ -159,6 +165,7 @@ fn router(api: Api, guard: Arc<Guard>) -> Router {
         .route("/agents/{name}/{order}", post(agents::order));
     Router::new()
         .nest("/api/v1", v1)
+        .route("/metrics", get(metrics))
         .fallback(async || ApiError::not_found())
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(guard::MAX_BODY))
@@ -194,6 +201,18 @@ async fn host(State(api): State<Api>) -> Json<HostView> {
         last_event: api.surface.events.last_seq(),
         attention: api.surface.handle.published().attention.clone(),
     })
+}
+
+/// `GET /metrics`
+async fn metrics(State(api): State<Api>) -> Result<impl IntoResponse, ApiError> {
+    let text = api.surface.telemetry.text().map_err(|error| {
+        ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "metrics",
+            format!("the metrics cannot be written out: {error}"),
+        )
+    })?;
+    Ok(([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text))
 }
 
 #[cfg(test)]

@@ -89,6 +89,7 @@ impl Surface {
             gateway: ([127, 0, 0, 1], 8080).into(),
             started: Moment(5),
             token: token.clone(),
+            telemetry: crate::telemetry::Telemetry::start(None).unwrap(),
         };
         let serving = tokio::spawn(serve_within(listener, admin, bounds, stop.clone()));
         let surface = Self {

@@ -97,6 +97,25 @@ pub struct RunArgs {
     /// Watch by listing only: for network and bind mounts, which send no events
     #[arg(long)]
     pub poll: bool,
+    /// How the log is written
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT",
+        env = "CAXTON_LOG_FORMAT"
+    )]
+    pub log_format: LogFormat,
+}
+
+/// How lines of the log look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    #[default]
+    Human,
+    /// One JSON object a line, for collectors of logs
+    Json,
 }
 
 /// `caxton demo`

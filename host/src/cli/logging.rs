@@ -1,21 +1,32 @@
 //! The log: lines on the standard error.
 
-use std::fmt;
+use std::fmt::{Debug, Result as Written};
 use std::io;
 
+use opentelemetry_sdk::trace::SdkTracer;
 use tracing::field::Field;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::filter::{FilterExt, filter_fn};
+use tracing_subscriber::fmt;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
+use super::args::LogFormat;
 use super::failure::Failure;
 use super::text::{Paint, harmless};
+use crate::telemetry::spans::TARGET;
 
-/// Starts the log with what `RUST_LOG` asks for, or with `default`.
+/// Starts the log with what `RUST_LOG` asks for, or with `default`; spans go to `tracer`.
 ///
 /// # Errors
 /// `RUST_LOG` asks for something that cannot be understood.
-pub(crate) fn start(default: &str) -> Result<(), Failure> {
+pub(crate) fn start(
+    default: &str,
+    format: LogFormat,
+    tracer: Option<SdkTracer>,
+) -> Result<(), Failure> {
     let asked = std::env::var("RUST_LOG")
         .ok()
         .filter(|asked| !asked.is_empty());
@@ -26,13 +37,36 @@ pub(crate) fn start(default: &str) -> Result<(), Failure> {
                 "RUST_LOG: {error}; for example RUST_LOG=info or RUST_LOG=caxton=debug"
             ))
         })?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    // Spans are for whoever they are exported to.
+    let filter = filter.and(filter_fn(|about| about.target() != TARGET));
+    let lines = fmt::layer()
         .with_writer(io::stderr)
-        .with_ansi(Paint::stderr().colour())
-        .fmt_fields(debug_fn(write_field).delimited(" "))
         // A log whose reader went away is no reason to panic.
         .log_internal_errors(false);
+    let lines = match format {
+        LogFormat::Human => lines
+            .with_ansi(Paint::stderr().colour())
+            .fmt_fields(debug_fn(write_field).delimited(" "))
+            .with_filter(filter)
+            .boxed(),
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .with_filter(filter)
+            .boxed(),
+    };
+    let spans = tracer.map(|tracer| {
+        tracing_opentelemetry::layer()
+            .with_tracer(tracer)
+            .with_location(false)
+            .with_threads(false)
+            .with_filter(filter_fn(|about| {
+                about.is_span() && about.target() == TARGET
+            }))
+    });
+    let log = tracing_subscriber::registry().with(lines).with(spans);
     // A second start keeps the first one's log.
     let _ = log.try_init();
     Ok(())
@@ -40,7 +74,7 @@ pub(crate) fn start(default: &str) -> Result<(), Failure> {
 
 /// One field of a line. File names, error texts, and what agents and policies print come from others: none of them begins a
 /// line of its own, and none acts on a terminal.
-fn write_field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+fn write_field(out: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> Written {
     let text = format!("{value:?}");
     let text = harmless(&text);
     match field.name() {
@@ -76,7 +110,7 @@ mod tests {
     fn nothing_that_others_wrote_begins_a_line_or_acts_on_a_terminal() {
         let kept = Kept::default();
         let writer = kept.clone();
-        let log = tracing_subscriber::fmt()
+        let log = fmt()
             .with_writer(move || writer.clone())
             .with_ansi(false)
             .fmt_fields(debug_fn(write_field).delimited(" "))

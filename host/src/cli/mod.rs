@@ -39,8 +39,8 @@ use serde_json::Value;
 
 pub use args::{
     AbortArgs, AgentArgs, CallArgs, Cli, Command, Connection, DemoArgs, DemoStrategy, EventsArgs,
-    HistoryArgs, ListArgs, OrderArgs, PromoteArgs, RollbackArgs, RunArgs, SetSplitArgs, StateArg,
-    StateArgs, TopArgs,
+    HistoryArgs, ListArgs, LogFormat, OrderArgs, PromoteArgs, RollbackArgs, RunArgs, SetSplitArgs,
+    StateArg, StateArgs, TopArgs,
 };
 use client::Client;
 pub use failure::Failure;

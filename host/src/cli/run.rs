@@ -9,26 +9,33 @@ use super::signals::Signals;
 use super::{logging, print};
 use crate::config::HostConfig;
 use crate::host::Host;
+use crate::telemetry::{Exports, Telemetry};
 
 /// Read where it is there and no other is named.
 const DEFAULT_CONFIG: &str = "caxton.toml";
 
 pub(super) async fn run(args: RunArgs) -> Result<(), Failure> {
+    let format = args.log_format;
     let config = configuration(args)?;
-    logging::start("info")?;
+    let mut exports = Exports::from_env().map_err(|error| Failure::Usage(error.to_string()))?;
+    logging::start("info", format, exports.tracer())?;
+    let telemetry = Telemetry::start(exports.take_metrics())
+        .map_err(|error| Failure::No(format!("metrics cannot be kept: {error}")))?;
     let mut signals = Signals::listen().map_err(|error| {
         Failure::No(format!(
             "this system lets no one listen for signals: {error}"
         ))
     })?;
     let agents = config.agents.display().to_string();
-    let host = Host::start(config).await.map_err(|error| {
-        if error.is_usage() {
-            Failure::Usage(error.to_string())
-        } else {
-            Failure::No(error.to_string())
-        }
-    })?;
+    let host = Host::start(config, telemetry.clone())
+        .await
+        .map_err(|error| {
+            if error.is_usage() {
+                Failure::Usage(error.to_string())
+            } else {
+                Failure::No(error.to_string())
+            }
+        })?;
     // Whoever closes the output of a host wants it to be quiet, not to end.
     let _ = print(&format!(
         "gateway  http://{}/\nadmin    http://{}/\nagents   {}\n",
@@ -40,6 +47,12 @@ pub(super) async fn run(args: RunArgs) -> Result<(), Failure> {
     say("stopping: what is running is answered first; ask once more to cut it");
     let mut again = signals.clone();
     let stopped = host.stop(async move { again.asked(2).await }).await;
+    // Both block until the collector has answered, or has not in time.
+    let _ = tokio::task::spawn_blocking(move || {
+        telemetry.stop();
+        exports.stop();
+    })
+    .await;
     match stopped.cut {
         0 => say("stopped"),
         cut => say(&format!(

@@ -1,7 +1,7 @@
 //! Carries the core's commands out. What takes time runs as a task and comes back as an event.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use caxton_rollout::{
     AgentName, Command, Event, Happened, HealthOutcome, HotReloadStatus, Identity, Memory, Notice,
@@ -125,6 +125,10 @@ impl Controller {
             } => self.cut(agent, ticket, number),
             Command::Unload { agent, number } => {
                 if let Some(entry) = self.agents.get_mut(&agent) {
+                    // What it did since the last tick is judged no more, and counted all the same.
+                    if let Some(live) = entry.live.get(&number) {
+                        self.telemetry.called(&agent, &live.version.take_window());
+                    }
                     entry.unload(number);
                 }
             }
@@ -141,6 +145,8 @@ impl Controller {
             Command::Finished { agent, result } => {
                 self.rewritten.insert(agent.clone());
                 self.recorder.ended(self.clock.now(), &agent, &result);
+                self.telemetry.ended(&agent, &result);
+                self.spans.ended(&result);
                 let fields = serde_json::to_value(&result).unwrap_or_default();
                 let now = self.clock.now();
                 self.tell_at(now, "finished", Some(agent), Some(result.id), fields);
@@ -219,9 +225,11 @@ impl Controller {
             within: material.config.reload.gate_timeout,
         });
         let preparing = Arc::clone(&self.preparing);
+        let telemetry = self.telemetry.clone();
         let task = self.tasks.spawn(async move {
             // It is never closed.
             let turn = preparing.acquire().await;
+            let begun = Instant::now();
             let mut result = match bytes_of(blobs, identity).await {
                 Ok(bytes) => runtime
                     .prepare(bytes, spec)
@@ -230,6 +238,9 @@ impl Controller {
                 Err(not) => Err(not),
             };
             drop(turn);
+            if let Ok(version) = &result {
+                telemetry.prepared(&name, version.code_source(), begun.elapsed());
+            }
             if let Ok(version) = &result
                 && let Some(waking) = waking
             {
@@ -416,6 +427,10 @@ impl Controller {
         let now = self.clock.now();
         self.recorder.told(now, notice);
         self.store.journal.told(now, notice);
+        self.spans.told(notice);
+        if let Happened::RolledBack { cause, .. } = &notice.what {
+            self.telemetry.rolled_back(&notice.agent, *cause);
+        }
         let mut fields = serde_json::to_value(&notice.what).unwrap_or_default();
         let kind = fields
             .as_object_mut()

@@ -175,7 +175,7 @@ impl Controller {
                 said,
             } => {
                 let plan = said.answer.clone();
-                self.warn(&agent, reload, &said);
+                self.heard(&agent, reload, &said);
                 self.recorder
                     .planned(now, reload, &context, *configured, *said);
                 self.step(Event::Planned {
@@ -191,10 +191,10 @@ impl Controller {
             } => {
                 let ticket = judged.ticket;
                 for said in &judged.rollback {
-                    self.warn(&agent, reload, said);
+                    self.heard(&agent, reload, said);
                 }
                 if let Some(said) = &judged.strategy {
-                    self.warn(&agent, reload, said);
+                    self.heard(&agent, reload, said);
                 }
                 let commands = self.tell_core(Event::Judged {
                     agent,
@@ -219,7 +219,7 @@ impl Controller {
             } => {
                 let rollback = answers(&said);
                 for said in &said {
-                    self.warn(&agent, reload, said);
+                    self.heard(&agent, reload, said);
                 }
                 self.recorder.monitored(now, reload, ticket, said);
                 self.step(Event::Monitored {
@@ -255,8 +255,10 @@ impl Controller {
         });
     }
 
-    /// Warns of what had to be corrected, of each such thing once in a reload.
-    fn warn<T>(&mut self, agent: &AgentName, reload: HotReloadId, said: &Said<T>) {
+    /// Counts the answer, and warns of what had to be corrected, of each such thing once in a reload.
+    fn heard<T>(&mut self, agent: &AgentName, reload: HotReloadId, said: &Said<T>) {
+        let fault = said.answer.as_ref().err();
+        self.telemetry.asked(&said.policy, said.duration, fault);
         let Some(entry) = self.agents.get_mut(agent) else {
             return;
         };

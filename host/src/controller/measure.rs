@@ -31,7 +31,11 @@ impl Controller {
             if !waited.is_zero() {
                 entry.longest_wait = waited;
             }
-            let versions = measures(entry, seconds);
+            let versions = measures(entry, seconds, |counts| {
+                self.telemetry.called(&agent, counts)
+            });
+            let peak = versions.iter().map(|version| version.arm.memory_peak).max();
+            self.telemetry.memory(&agent, peak.unwrap_or_default());
             let losses = losses(entry);
             let crashed = crash_loop(entry);
             for (number, loss) in losses {
@@ -82,12 +86,13 @@ fn losses(entry: &Agent) -> Vec<(VersionNumber, StateLoss)> {
     entry.live.iter().flat_map(of).collect()
 }
 
-fn measures(entry: &mut Agent, seconds: f64) -> Vec<Measure> {
+fn measures(entry: &mut Agent, seconds: f64, count: impl Fn(&ArmCounts)) -> Vec<Measure> {
     let listener = entry.traffic.and_then(|traffic| traffic.listener);
     let live: &mut BTreeMap<VersionNumber, Live> = &mut entry.live;
     live.iter_mut()
         .map(|(number, live)| {
             let counts = live.version.take_window();
+            count(&counts);
             let (callers, failing_callers) = (counts.callers_so_far, counts.failing_callers_so_far);
             let arm = arm(counts);
             let (mismatches, skipped) = live.mirror.take();

@@ -57,6 +57,8 @@ use crate::published::{AgentStatus, Published};
 use crate::records::Recorder;
 use crate::routes::RoutingTable;
 use crate::snapshots::Snapshots;
+use crate::telemetry::Telemetry;
+use crate::telemetry::spans::ReloadSpans;
 
 /// Components that are parsed at once; parsing one of 18 MB takes a core for a tenth of a second.
 const INSPECTIONS: usize = 2;
@@ -137,6 +139,8 @@ pub struct Parts {
     pub fleet: FleetSettings,
     /// The host's time.
     pub clock: Clock,
+    /// What is counted for whoever watches from outside.
+    pub telemetry: Telemetry,
     /// Where the watched directory is, and where the state of stopped agents is kept.
     pub(crate) folders: Folders,
 }
@@ -206,6 +210,8 @@ pub struct Controller {
     inspecting: Arc<Semaphore>,
     storing: Arc<Semaphore>,
     preparing: Arc<Semaphore>,
+    telemetry: Telemetry,
+    spans: ReloadSpans,
 }
 
 impl Controller {
@@ -277,6 +283,8 @@ impl Controller {
             inspecting: Arc::new(Semaphore::new(INSPECTIONS)),
             storing: Arc::new(Semaphore::new(STORING)),
             preparing: Arc::new(Semaphore::new(PREPARING)),
+            telemetry: parts.telemetry,
+            spans: ReloadSpans::default(),
         };
         (controller, handle)
     }

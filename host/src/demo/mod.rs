@@ -18,9 +18,10 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::artifacts;
-use crate::cli::{DemoArgs, Failure, Paint, Signals, print, start_logging};
+use crate::cli::{DemoArgs, Failure, LogFormat, Paint, Signals, print, start_logging};
 use crate::config::HostConfig;
 use crate::host::{Host, StartError};
+use crate::telemetry::Telemetry;
 use own::OwnPolicy;
 use story::Story;
 
@@ -29,7 +30,7 @@ const AGENT: &str = "greeter";
 
 /// Tells the story.
 pub(crate) async fn run(args: &DemoArgs) -> Result<(), Failure> {
-    start_logging("error")?;
+    start_logging("error", LogFormat::Human, None)?;
     let mut signals = Signals::listen().map_err(|error| {
         Failure::No(format!(
             "this system lets no one listen for signals: {error}"
@@ -53,7 +54,9 @@ pub(crate) async fn run(args: &DemoArgs) -> Result<(), Failure> {
                 .map_or(Ok(()), |own| own.put_into(&stage.policies()))
         })
         .map_err(no_folder)?;
-    let host = Host::start(stage.host_config())
+    let telemetry = Telemetry::start(None)
+        .map_err(|error| Failure::No(format!("metrics cannot be kept: {error}")))?;
+    let host = Host::start(stage.host_config(), telemetry)
         .await
         .map_err(not_started)?;
     let told = tokio::select! {

@@ -47,12 +47,14 @@ pub use self::settings::{
 pub use self::shutdown::Shutdown;
 use self::shutdown::Stage;
 use crate::routes::RoutingTable;
+use crate::telemetry::Telemetry;
 
 /// What all connections share.
 struct Shared {
     routes: Arc<ArcSwap<RoutingTable>>,
     settings: GatewaySettings,
     copies: mirror::Tasks,
+    telemetry: Telemetry,
 }
 
 /// What a gateway did, told when it has ended.
@@ -83,6 +85,7 @@ pub async fn serve(
     listener: TcpListener,
     routes: Arc<ArcSwap<RoutingTable>>,
     settings: GatewaySettings,
+    telemetry: Telemetry,
     shutdown: Shutdown,
 ) -> Served {
     let drain_timeout = settings.drain_timeout;
@@ -93,6 +96,7 @@ pub async fn serve(
         routes,
         settings,
         copies: copies.clone(),
+        telemetry,
     });
     let mut tasks = JoinSet::new();
     let mut served = Served::default();

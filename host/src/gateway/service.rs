@@ -11,6 +11,7 @@ use http::header::UPGRADE;
 use http::{HeaderName, Method, Request, Response};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
+use tracing::Instrument;
 
 use super::admission::{Admitted, admit, before_body};
 use super::connection::Connection;
@@ -21,31 +22,38 @@ use super::reply::ReplyBody;
 use super::{forwarded, message, reply, target};
 use crate::gate::Turn;
 use crate::routes::Found;
+use crate::telemetry::{Telemetry, spans};
 
 /// Answers the request: with what its agent says, or with why nobody does.
 pub(crate) async fn answer(
     connection: &Connection,
     request: Request<Incoming>,
 ) -> Response<ReplyBody> {
+    let span = spans::of_request(&request);
+    answer_inside(connection, request).instrument(span).await
+}
+
+async fn answer_inside(connection: &Connection, request: Request<Incoming>) -> Response<ReplyBody> {
     connection.note(request.version());
-    let line = AccessLine::begin(&request);
+    let account = Account::open(&request);
+    let telemetry = &connection.shared.telemetry;
     let found = match find(connection, &request) {
         Ok(found) => found,
         Err(refused) => {
             let reply = refused.reply(None);
-            line.end(None, &reply, Some(&refused));
+            account.close(telemetry, None, &reply, Some(&refused));
             return reply;
         }
     };
     let mut reached = Reached::new(found.route.clone());
     match forward(connection, request, found, &mut reached).await {
         Ok(reply) => {
-            line.end(Some(&reached), &reply, None);
+            account.close(telemetry, Some(&reached), &reply, None);
             reply
         }
         Err(refused) => {
             let reply = refused.reply(Some(&reached));
-            line.end(Some(&reached), &reply, Some(&refused));
+            account.close(telemetry, Some(&reached), &reply, Some(&refused));
             reply
         }
     }
@@ -90,6 +98,7 @@ async fn forward(
         trust,
     );
     request.headers_mut().remove(MIRRORED);
+    spans::pass_on(request.headers_mut());
     reached.choose(request.headers())?;
     match reached.version()?.inspection().contract {
         Contract::Http if reached.version()?.is_single() && !request.body().is_end_stream() => {
@@ -238,35 +247,46 @@ fn failed(error: CallError, witness: Option<Witness>) -> Refused {
     }
 }
 
-/// The line in the log that tells of a request. Nothing is kept for it unless it will be written.
-struct AccessLine(Option<(Instant, Method, String)>);
+/// What is told of a request once it is answered.
+struct Account {
+    begun: Instant,
+    /// For the line in the log. Nothing is kept for it unless it will be written.
+    line: Option<(Method, String)>,
+}
 
-impl AccessLine {
-    fn begin(request: &Request<Incoming>) -> Self {
-        Self(tracing::enabled!(tracing::Level::DEBUG).then(|| {
-            let path = request.uri().path().to_owned();
-            (Instant::now(), request.method().clone(), path)
-        }))
+impl Account {
+    fn open(request: &Request<Incoming>) -> Self {
+        let line = tracing::enabled!(tracing::Level::DEBUG)
+            .then(|| (request.method().clone(), request.uri().path().to_owned()));
+        Self {
+            begun: Instant::now(),
+            line,
+        }
     }
 
-    fn end(
+    fn close(
         self,
+        telemetry: &Telemetry,
         reached: Option<&Reached>,
         reply: &Response<ReplyBody>,
         refused: Option<&Refused>,
     ) {
-        let Some((started, method, path)) = self.0 else {
+        let took = self.begun.elapsed();
+        let (agent, status) = (reached.map(Reached::agent), reply.status());
+        let version = reached.and_then(Reached::version_header);
+        let version = version.and_then(|number| number.to_str().ok());
+        telemetry.answered(agent, status, took);
+        spans::answered(agent, version, status, refused.map(Refused::code));
+        let Some((method, path)) = self.line else {
             return;
         };
-        let agent = reached.map_or("-", Reached::agent);
-        let version = reached.and_then(Reached::version_header);
         tracing::debug!(
-            agent,
-            version = version.and_then(|number| number.to_str().ok()),
+            agent = agent.unwrap_or("-"),
+            version,
             %method,
             path,
-            status = reply.status().as_u16(),
-            micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            status = status.as_u16(),
+            micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             refused = refused.map(tracing::field::debug),
             "request"
         );

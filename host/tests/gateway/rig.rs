@@ -7,6 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use caxton::gateway::{self, GatewaySettings, Served, Shutdown};
 use caxton::routes::{self, AgentRoute, RoutingTable, Serving, Target};
+use caxton::telemetry::Telemetry;
 use caxton_rollout::VersionNumber;
 use caxton_runtime::{AgentSpec, Limits, Runtime, RuntimeOptions, Version};
 use tokio::net::TcpListener;
@@ -29,7 +30,14 @@ impl Rig {
         let address = listener.local_addr().unwrap();
         let routes = Arc::new(ArcSwap::from_pointee(RoutingTable::build(agents)));
         let shutdown = Shutdown::default();
-        let serving = gateway::serve(listener, Arc::clone(&routes), settings, shutdown.clone());
+        let telemetry = Telemetry::start(None).unwrap();
+        let serving = gateway::serve(
+            listener,
+            Arc::clone(&routes),
+            settings,
+            telemetry,
+            shutdown.clone(),
+        );
         Self {
             address,
             routes,

@@ -242,6 +242,11 @@ impl Caxton {
             .unwrap()
     }
 
+    /// The end of what it has logged.
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+
     /// Sends the host a signal by its name.
     pub(crate) fn signal(&self, name: &str) {
         self.process.signal(name);

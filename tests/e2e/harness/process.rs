@@ -37,6 +37,8 @@ pub(crate) enum Around {
     Mounts(String),
     /// A user without rights of its own.
     Powerless,
+    /// An environment with these variables besides.
+    Environment(Vec<(&'static str, String)>),
 }
 
 impl Process {
@@ -115,7 +117,7 @@ impl Process {
                 let root = PathBuf::from(format!("/proc/{}/root", self.child.id()));
                 root.join(data.strip_prefix("/").unwrap())
             }
-            Around::Bare | Around::Powerless => data,
+            Around::Bare | Around::Powerless | Around::Environment(_) => data,
         }
     }
 
@@ -211,9 +213,13 @@ fn spawn(folder: &Path, arguments: &[String], around: &Around) -> Child {
         let log = log.create(true).append(true).open(folder.join("log"));
         log.unwrap()
     };
-    let inner = run(folder, arguments);
+    let mut inner = run(folder, arguments);
     let mut command = match around {
         Around::Bare => inner,
+        Around::Environment(variables) => {
+            inner.envs(variables.iter().map(|(name, value)| (name, value)));
+            inner
+        }
         Around::Powerless if !is_root() => inner,
         Around::Powerless => {
             let id = NOBODY.to_string();

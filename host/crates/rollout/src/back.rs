@@ -78,6 +78,7 @@ impl Agent {
                 to,
                 reason: reason.clone(),
                 blame,
+                cause: back.why.by.cause(),
             },
         );
         if let Some(aside) = back.why.by.aside() {

@@ -89,7 +89,7 @@ pub use memory::{
     Aside, EndingMemory, Memory, Past, ReloadMemory, Remembered, ResourceUsage, ReturnMemory,
     VersionMemory,
 };
-pub use notice::{Happened, Notice};
+pub use notice::{Happened, Notice, RollbackCause};
 pub use order::{Order, OrderError, StateChoice};
 pub use plan::MAX_STAGES;
 pub use result::{Evidence, HotReloadResult, Restored, StateReport};

@@ -19,6 +19,26 @@ pub struct Notice {
     pub what: Happened,
 }
 
+/// Who wants traffic to go back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RollbackCause {
+    /// A rollback policy.
+    Policy,
+    /// The built-in guard.
+    Guard,
+    /// An operator.
+    Operator,
+    /// The permanent version's content is in the directory again.
+    File,
+    /// There was not enough evidence.
+    Unproven,
+    /// It kept crashing, outside of any reload.
+    CrashLoop,
+    /// It was decided before the host was started anew.
+    Earlier,
+}
+
 /// What happened, in kebab-case under `kind`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -136,6 +156,8 @@ pub enum Happened {
         reason: String,
         /// Who is to blame, where a policy or the guard said so.
         blame: Option<Blame>,
+        /// Who wanted it.
+        cause: RollbackCause,
     },
     /// A version will not come back by itself.
     Quarantined {

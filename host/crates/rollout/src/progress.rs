@@ -2,7 +2,9 @@
 
 use crate::handover::HandingOver;
 use crate::stages::{Listening, Splitting};
-use crate::{Aside, Blame, Fault, HotReloadStatus, Moment, StateReport, Ticket, VersionNumber};
+use crate::{
+    Aside, Blame, Fault, HotReloadStatus, Moment, RollbackCause, StateReport, Ticket, VersionNumber,
+};
 
 /// Where a reload stands, with what belongs to that alone.
 #[derive(Debug, Clone, PartialEq)]
@@ -145,6 +147,18 @@ impl By {
             | Self::CrashLoop => Some(Aside::Quarantined),
             Self::Verdict(Blame::Environment) | Self::Unproven => Some(Aside::Blameless),
             Self::File => None,
+        }
+    }
+
+    /// The word for it outside of the core.
+    pub(crate) fn cause(self) -> RollbackCause {
+        match self {
+            Self::Verdict(_) => RollbackCause::Policy,
+            Self::Guard => RollbackCause::Guard,
+            Self::Operator => RollbackCause::Operator,
+            Self::File => RollbackCause::File,
+            Self::Unproven => RollbackCause::Unproven,
+            Self::CrashLoop => RollbackCause::CrashLoop,
         }
     }
 

@@ -14,7 +14,7 @@ use crate::versions::{Life, Record, described};
 use crate::{
     Aside, Command, Content, ErrorKind, Evidence, Happened, HotReloadId, HotReloadResult,
     HotReloadStatus, Memory, Moment, Outcome, Past, ReloadMemory, ReloadMetrics, Restored,
-    ReturnMemory, Settings, VersionMemory, VersionNumber,
+    ReturnMemory, RollbackCause, Settings, VersionMemory, VersionNumber,
 };
 
 /// Why a reload ends that the end of the host interrupted. Stands in the history, where a second start finds it again.
@@ -237,6 +237,7 @@ impl Agent {
                 to: target,
                 reason: reason.clone(),
                 blame: None,
+                cause: RollbackCause::Earlier,
             },
         );
         let back = ReloadMemory {

@@ -56,7 +56,7 @@ pub enum PolicyCommand {
 
 pub(super) async fn obey(command: PolicyCommand) -> Result<(), Failure> {
     // That compiled code cannot be kept is worth a line, and nothing else is.
-    super::start_logging("warn")?;
+    super::start_logging("warn", super::LogFormat::Human, None)?;
     match command {
         PolicyCommand::New(args) => new::new(&args),
         PolicyCommand::Ls(args) => ls::ls(&args).await,
