@@ -12,7 +12,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use caxton_rollout::FleetSettings;
 use caxton_runtime::policy::{PolicyLimits, PolicyRuntime};
-use caxton_runtime::{Runtime, RuntimeOptions};
+use caxton_runtime::{LogSink, Runtime, RuntimeOptions, TracingSink};
 use caxton_store::{Journal, Store};
 use caxton_watch::{Options, Watcher};
 use tokio::net::TcpListener;
@@ -25,6 +25,7 @@ use crate::admin::{self, Admin, Announcement, Upkeep};
 use crate::clock::Clock;
 use crate::config::HostConfig;
 use crate::controller::{Controller, Parts, Recalled, known};
+use crate::dev::PrintedLines;
 use crate::events::EventLog;
 use crate::folders::{Folders, Granted};
 use crate::gateway::{self, GatewaySettings, Served, Shutdown};
@@ -47,6 +48,16 @@ pub enum StartError {
     /// The agents directory is missing.
     #[error("the agents directory {0} is not there; make it with: mkdir -p {0}")]
     NoAgents(String),
+    /// It is made in dev mode, and cannot be.
+    #[error(
+        "the agents directory {folder} is not there and cannot be made: {problem}; choose another, as in `caxton run --dev DIR`"
+    )]
+    MakeAgents {
+        /// The agents directory.
+        folder: String,
+        /// What the system said.
+        problem: std::io::Error,
+    },
     /// The data directory lies where files are deployments.
     #[error(
         "the data directory {data} lies inside the agents directory {agents}, where files are deployments; choose \
@@ -161,7 +172,7 @@ impl Host {
         let token = admin::new_token().map_err(|problem| data_error(&config.data_dir, problem))?;
 
         let compiled = config.data_dir.join("compiled");
-        let runtime = Runtime::new(runtime_options(admin, &compiled))
+        let runtime = Runtime::new(runtime_options(admin, &compiled, config.dev))
             .map_err(|e| StartError::Runtime(e.to_string()))?;
         let policy_runtime = PolicyRuntime::with_cache(PolicyLimits::default(), Some(&compiled))
             .map_err(|e| StartError::Runtime(e.to_string()))?;
@@ -210,6 +221,7 @@ impl Host {
             damage,
             settled,
             defaults: config.defaults,
+            dev: config.dev,
             tick: config.tick,
             fleet: FleetSettings {
                 max_reloads: config.max_reloads,
@@ -363,13 +375,22 @@ async fn recall(config: &HostConfig) -> Result<(Store, Vec<Recalled>, Vec<String
 }
 
 /// No guest reaches the admin surface, whatever it was granted. Guests that compute may have every worker but one, so that sockets are looked at whatever guests do.
-fn runtime_options(admin: SocketAddr, compiled: &Path) -> RuntimeOptions {
+fn runtime_options(admin: SocketAddr, compiled: &Path, dev: bool) -> RuntimeOptions {
     let workers = tokio::runtime::Handle::current().metrics().num_workers();
     RuntimeOptions {
         computing: workers.saturating_sub(1).max(1),
         forbidden: vec![admin],
         compiled: Some(compiled.to_owned()),
+        log_sink: log_sink(dev),
         ..RuntimeOptions::default()
+    }
+}
+
+/// Where the lines go that agents print.
+fn log_sink(dev: bool) -> Arc<dyn LogSink> {
+    match dev {
+        true => Arc::new(PrintedLines),
+        false => Arc::new(TracingSink),
     }
 }
 
@@ -380,6 +401,7 @@ fn watch_options(config: &HostConfig) -> Options {
         remove_grace: config.remove_grace,
         poll: config.poll,
         incomplete: caxton_runtime::incomplete,
+        repeats: config.dev,
         ..Options::default()
     }
 }

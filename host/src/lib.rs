@@ -15,6 +15,7 @@ pub mod clock;
 pub mod config;
 pub mod controller;
 mod demo;
+mod dev;
 pub mod events;
 mod folders;
 pub mod gate;

@@ -18,6 +18,7 @@ mod bodies;
 mod command_line;
 mod configuration;
 mod demo;
+mod dev_loop;
 mod equal_answers;
 mod evidence;
 mod explained;

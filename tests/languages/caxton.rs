@@ -31,7 +31,8 @@ pub fn component(name: &str) -> PathBuf {
     path
 }
 
-fn built() -> PathBuf {
+/// What the build script made, and the tools that it installed.
+pub fn built() -> PathBuf {
     root().join("target/examples")
 }
 

@@ -7,8 +7,10 @@ use caxton_rollout::{AgentName, VersionNumber};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::backup::{BackupArgs, RestoreArgs};
+use super::dev::DevArgs;
 use super::explain::ExplainArgs;
 use super::gc::GcArgs;
+use super::new::NewArgs;
 use super::policy::PolicyArgs;
 use super::records::RecordsArgs;
 
@@ -32,6 +34,10 @@ pub struct Cli {
 pub enum Command {
     /// Serve the components in a directory
     Run(RunArgs),
+    /// Make a project for an agent of your own
+    New(NewArgs),
+    /// Build and serve a project, again with each save
+    Dev(DevArgs),
     /// See it work: a real host, its own traffic, a good version and a bad one; half a minute
     Demo(DemoArgs),
     /// List the agents
@@ -97,6 +103,12 @@ pub struct RunArgs {
     /// Watch by listing only: for network and bind mounts, which send no events
     #[arg(long)]
     pub poll: bool,
+    /// For work on agents: each save serves at once, in one line, and what agents print is shown
+    ///
+    /// Warm-up, bake, stages, policies and rollback of configurations are not used, and the same bytes may come in again. A
+    /// missing agents directory is made.
+    #[arg(long)]
+    pub dev: bool,
     /// How the log is written
     #[arg(
         long,

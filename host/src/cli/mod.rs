@@ -10,12 +10,14 @@ mod args;
 mod backup;
 mod call;
 mod client;
+mod dev;
 mod explain;
 mod failure;
 mod follow;
 mod gc;
 mod lines;
 mod logging;
+mod new;
 mod orders;
 mod phase;
 pub(crate) mod policy;
@@ -47,7 +49,8 @@ pub use failure::Failure;
 pub(crate) use logging::start as start_logging;
 pub(crate) use sentences::sentence;
 pub(crate) use signals::Signals;
-pub(crate) use text::{Paint, Tone, harmless};
+pub(crate) use text::{Paint, Tone, coloured_lines, harmless};
+pub(crate) use time::span;
 
 /// Does what the process's command line says.
 #[must_use]
@@ -91,6 +94,8 @@ fn report(failure: &Failure) -> ExitCode {
 async fn obey(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run(args) => run::run(args).await,
+        Command::Dev(args) => dev::dev(args).await,
+        Command::New(args) => new::new(&args),
         Command::Demo(args) => crate::demo::run(&args).await,
         Command::Ls(args) => list(&args).await,
         Command::Status(args) => show_status(&args).await,

@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::signals::Signals;
 use super::{logging, print};
 use crate::config::HostConfig;
+use crate::dev;
 use crate::host::Host;
 use crate::telemetry::{Exports, Telemetry};
 
@@ -15,10 +16,10 @@ use crate::telemetry::{Exports, Telemetry};
 const DEFAULT_CONFIG: &str = "caxton.toml";
 
 pub(super) async fn run(args: RunArgs) -> Result<(), Failure> {
-    let format = args.log_format;
+    let (dev, format) = (args.dev, args.log_format);
     let config = configuration(args)?;
     let mut exports = Exports::from_env().map_err(|error| Failure::Usage(error.to_string()))?;
-    logging::start("info", format, exports.tracer())?;
+    logging::start(if dev { dev::LOG } else { "info" }, format, exports.tracer())?;
     let telemetry = Telemetry::start(exports.take_metrics())
         .map_err(|error| Failure::No(format!("metrics cannot be kept: {error}")))?;
     let mut signals = Signals::listen().map_err(|error| {
@@ -43,16 +44,21 @@ pub(super) async fn run(args: RunArgs) -> Result<(), Failure> {
         host.admin(),
         super::harmless(&agents)
     ));
+    let reporting = dev.then(|| {
+        let _ = print(dev::NOT_USED);
+        tokio::spawn(dev::report(
+            host.events(),
+            dev::Report::new(super::time::now_ms()),
+        ))
+    });
     signals.asked(1).await;
     say("stopping: what is running is answered first; ask once more to cut it");
     let mut again = signals.clone();
     let stopped = host.stop(async move { again.asked(2).await }).await;
-    // Both block until the collector has answered, or has not in time.
-    let _ = tokio::task::spawn_blocking(move || {
-        telemetry.stop();
-        exports.stop();
-    })
-    .await;
+    if let Some(reporting) = reporting {
+        reporting.abort();
+    }
+    exports.stop(telemetry).await;
     match stopped.cut {
         0 => say("stopped"),
         cut => say(&format!(
@@ -89,7 +95,7 @@ fn configuration(args: RunArgs) -> Result<HostConfig, Failure> {
         config.policies = policies;
     }
     config.poll |= args.poll;
-    Ok(config)
+    Ok(if args.dev { config.for_dev() } else { config })
 }
 
 fn say(line: &str) {

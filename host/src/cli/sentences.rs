@@ -162,6 +162,18 @@ fn known(kind: &str, fields: &Fields<'_>) -> Option<(String, Tone)> {
             Tone::Strong,
         ),
         "finished" => finished(fields)?,
+        "taken" => ("its files are taken".to_owned(), Tone::Faint),
+        "prepared" => {
+            let number = fields.version("number");
+            let text = match fields.text("code")? {
+                "compiled" => format!(
+                    "{number} is up, compiled in {}",
+                    span(fields.number("compile_ms")?)
+                ),
+                _ => format!("{number} is up, and was compiled before"),
+            };
+            (text, Tone::Faint)
+        }
         "refused" => {
             let file = fields.text("file").unwrap_or("a file");
             (format!("{file} is refused{}", fields.because()), Tone::Bad)

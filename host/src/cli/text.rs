@@ -41,6 +41,38 @@ pub fn harmless_lines(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
+/// The same for what a compiler prints: its colours stay where they are wanted, and are left out where not.
+#[must_use]
+pub fn coloured_lines(text: &str, colour: bool) -> String {
+    let mut safe = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\u{1b}') {
+        let (before, from) = rest.split_at(at);
+        safe.push_str(&harmless_lines(&before.replace("\r\n", "\n")));
+        let length = colour_length(from).unwrap_or(0);
+        let (code, after) = from.split_at(length.max(1));
+        match length {
+            0 => safe.push_str(&harmless_lines(code)),
+            _ if colour => safe.push_str(code),
+            _ => {}
+        }
+        rest = after;
+    }
+    safe.push_str(&harmless_lines(&rest.replace("\r\n", "\n")));
+    if colour && safe.contains('\u{1b}') {
+        // Whatever was cut off does not colour what follows.
+        safe.push_str("\u{1b}[0m");
+    }
+    safe
+}
+
+/// How many bytes the colour at the beginning takes: ESC [, numbers, m.
+fn colour_length(text: &str) -> Option<usize> {
+    let numbers = text.strip_prefix("\u{1b}[")?;
+    let end = numbers.find(|c: char| !c.is_ascii_digit() && c != ';' && c != ':')?;
+    numbers.get(end..)?.starts_with('m').then_some(end + 3)
+}
+
 /// JSON that means the same and holds none of these characters. They can only stand inside strings, where an escape may
 /// take their place; the first 32 never come out of a JSON writer, except as line ends between values.
 #[must_use]
@@ -170,6 +202,16 @@ mod tests {
         );
         assert_eq!(harmless("a\u{202e}b\u{feff}"), "a\\u{202e}b\\u{feff}");
         assert_eq!(harmless_lines("a\n\tb\u{1b}c"), "a\n\tb\\u{1b}c");
+    }
+
+    #[test]
+    fn of_a_compilers_text_only_the_colours_act() {
+        let text = "\u{1b}[1m\u{1b}[38;5;9merror\u{1b}[0m: x\r\n\u{1b}[2J\u{1b}";
+        assert_eq!(
+            coloured_lines(text, true),
+            "\u{1b}[1m\u{1b}[38;5;9merror\u{1b}[0m: x\n\\u{1b}[2J\\u{1b}\u{1b}[0m"
+        );
+        assert_eq!(coloured_lines(text, false), "error: x\n\\u{1b}[2J\\u{1b}");
     }
 
     #[test]

@@ -300,6 +300,7 @@ fn rollback(file: &str, written: written::Rollback) -> Result<RollbackSettings, 
         on_crash_loop: or(written.on_crash_loop, default.on_crash_loop),
         timeout: or(written.timeout, default.timeout),
         policies,
+        quarantine: default.quarantine,
     })
 }
 

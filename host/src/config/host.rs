@@ -38,6 +38,8 @@ pub struct HostConfig {
     pub retention: Limits,
     /// The tables under every NAME.toml.
     pub defaults: toml::Table,
+    /// Serves someone who works on agents: see `dev`.
+    pub dev: bool,
 }
 
 /// Events that are kept: fewer than this do not tell one agent's reloads.
@@ -59,6 +61,7 @@ impl Default for HostConfig {
             poll: false,
             retention: Limits::default(),
             defaults: toml::Table::new(),
+            dev: false,
         }
     }
 }
@@ -156,6 +159,7 @@ impl HostConfig {
             poll: host.poll.unwrap_or(default.poll),
             retention: host.retention.over(default.retention),
             defaults,
+            dev: default.dev,
         };
         if config.max_reloads == 0 {
             return Err(ConfigError::new(

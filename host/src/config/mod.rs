@@ -3,6 +3,7 @@
 //! A value that cannot be is refused with the file, the line, the key and what would be right; nothing is guessed.
 
 mod agent;
+mod dev;
 mod host;
 pub(crate) mod kept;
 mod reload;

@@ -124,6 +124,8 @@ pub(super) struct Agent {
     pub generation: u64,
     /// Whether the newest change is still being looked into.
     pub inspecting: bool,
+    /// When its files were written, from when they are delivered until they are taken.
+    pub written_at: Option<Moment>,
     /// What to look at again when a policy changes.
     pub again: Option<Box<Again>>,
     /// Names of the policies in the newest configuration that was taken.

@@ -9,6 +9,7 @@ use caxton_rollout::{
 };
 use caxton_runtime::{PrepareError, Version};
 use caxton_store::{BlobKind, Blobs, Reply};
+use serde_json::json;
 
 use super::agent::Live;
 use super::checkpoints::Checkpoints;
@@ -284,10 +285,15 @@ impl Controller {
             return;
         }
         entry.preparing.remove(&number);
+        let mut up = None;
+        let whose = agent.clone();
         let event = match (result, entry.materials.get(&identity)) {
             (Ok(version), Some(material)) => {
                 let code = version.code_source().as_str();
                 tracing::debug!(%agent, code, "version {number} is up");
+                let compile_ms = version.compile_time().as_millis();
+                let compile_ms = u64::try_from(compile_ms).unwrap_or(u64::MAX);
+                up = Some(json!({ "number": number, "code": code, "compile_ms": compile_ms }));
                 let live = Live {
                     // What it woke with is on disk.
                     checkpoints: Checkpoints::known(&version),
@@ -315,6 +321,9 @@ impl Controller {
                 ticket,
             },
         };
+        if let Some(fields) = up {
+            self.tell("prepared", Some(whose), fields);
+        }
         self.step(event);
     }
 

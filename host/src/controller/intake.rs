@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use caxton_rollout::{
-    AgentName, Digest, Event, HotReloadRequest, Identity, MirrorRequests, PolicyMode,
+    AgentName, Digest, Event, HotReloadRequest, Identity, MirrorRequests, Moment, PolicyMode,
 };
 use caxton_runtime::policy::PolicyKind;
 use caxton_runtime::{Contract, Instances, Runtime};
@@ -72,8 +73,11 @@ impl Controller {
                 name,
                 component,
                 config,
-                ..
-            } => self.inspect(&name, component, config, place),
+                written_at,
+            } => {
+                self.dropped(&name, written_at);
+                self.inspect(&name, component, config, place);
+            }
             Change::Gone { name } => self.gone(&name),
             Change::Refused {
                 file,
@@ -115,6 +119,7 @@ impl Controller {
         let storing = Arc::clone(&self.storing);
         let defaults = Arc::clone(&self.defaults);
         let folders = Arc::clone(&self.folders);
+        let dev = self.dev;
         let policy_changes = self.policy_changes;
         let name = agent.clone();
         self.spawn(async move {
@@ -130,6 +135,7 @@ impl Controller {
                     config.as_ref(),
                     &look_defaults,
                     &folders,
+                    dev,
                 )
             });
             let looked = look
@@ -169,6 +175,29 @@ impl Controller {
                 result,
             })
         });
+    }
+
+    /// Remembers when the files were written, until they are taken.
+    fn dropped(&mut self, name: &str, written_at: Option<SystemTime>) {
+        if let Ok(agent) = AgentName::try_from(name.to_owned()) {
+            let since = written_at.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+            let entry = self.agents.entry(agent).or_default();
+            entry.written_at = since.map(|since| Moment::default().after(since));
+        }
+    }
+
+    /// The files are understood, stored, and what the directory asks for from now on.
+    fn tell_taken(&mut self, agent: AgentName, identity: Identity, written_at: Option<Moment>) {
+        let Identity { component, config } = identity;
+        let entry = self.agents.get(&agent);
+        let serves = entry.and_then(|entry| entry.live.get(&entry.serving()?));
+        let fields = json!({
+            "component": component,
+            "config": config,
+            "written_at": written_at,
+            "serving": serves.is_some_and(|live| live.identity == identity),
+        });
+        self.tell("taken", Some(agent), fields);
     }
 
     pub(super) fn on_inspected(&mut self, inspected: Inspected) {
@@ -212,8 +241,10 @@ impl Controller {
                     taken_at: self.clock.now(),
                 });
                 entry.refused.retain(|_, refused| refused.by_watch);
+                let written_at = entry.written_at.take();
                 entry.policies = named(&material.config);
                 entry.gate_timeout = material.config.reload.gate_timeout;
+                let name = agent.clone();
                 let event = Event::Wanted {
                     agent,
                     content: material.content(identity),
@@ -221,6 +252,7 @@ impl Controller {
                 };
                 entry.materials.insert(identity, material);
                 let unrouted = entry.traffic.is_none();
+                self.tell_taken(name, identity, written_at);
                 self.step(event);
                 // Until its first version serves, callers hear that the agent is there and does not answer yet.
                 if unrouted {
@@ -303,6 +335,7 @@ fn material(
     config: Option<&caxton_watch::Content>,
     defaults: &toml::Table,
     folders: &Folders,
+    dev: bool,
 ) -> Result<(Identity, Arc<Material>), Wrong> {
     let file = format!("{agent}.toml");
     let wrong = |error: String| Wrong {
@@ -313,6 +346,7 @@ fn material(
     let text = config.map_or(Ok(""), |content| std::str::from_utf8(&content.bytes));
     let text = text.map_err(|e| wrong(format!("{file}: not UTF-8 text: {e}")))?;
     let config = AgentConfig::read(&file, text, defaults).map_err(|e| wrong(e.to_string()))?;
+    let config = if dev { config.for_dev() } else { config };
     let digest = Digest::new(component.digest);
     if let Some(bound) = config.component.filter(|bound| *bound != digest) {
         let error = format!(

@@ -133,6 +133,8 @@ pub struct Parts {
     pub settled: oneshot::Sender<()>,
     /// The tables under every agent's own.
     pub defaults: toml::Table,
+    /// Agents are as dev mode has them, whatever their configurations say.
+    pub dev: bool,
     /// How often traffic is summed up.
     pub tick: Duration,
     /// Bounds and seed of the core.
@@ -171,6 +173,7 @@ pub struct Controller {
     answers: Vec<Answer>,
     unshown: Unshown,
     defaults: Arc<toml::Table>,
+    dev: bool,
     tick: Duration,
     measured_until: Moment,
     agents: BTreeMap<AgentName, Agent>,
@@ -259,6 +262,7 @@ impl Controller {
             answers: Vec::new(),
             unshown: Unshown::default(),
             defaults: Arc::new(parts.defaults),
+            dev: parts.dev,
             tick: parts.tick,
             changed: agents.keys().cloned().collect(),
             rewritten: agents.keys().cloned().collect(),

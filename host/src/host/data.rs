@@ -33,6 +33,13 @@ pub(super) fn check_agents(config: &HostConfig) -> Result<(), StartError> {
     if config.agents.is_dir() {
         return Ok(());
     }
+    if config.dev {
+        let made = std::fs::create_dir_all(&config.agents);
+        return made.map_err(|problem| StartError::MakeAgents {
+            folder: config.agents.display().to_string(),
+            problem,
+        });
+    }
     Err(StartError::NoAgents(config.agents.display().to_string()))
 }
 

@@ -1,10 +1,11 @@
-//! What `caxton policy new` writes: a complete project for a rollback policy, which builds with the usual commands of its language
-//! and passes its own scenario file.
+//! What `caxton policy new` and `caxton new agent` write: a complete project, which builds with the usual commands of its language.
 //!
-//! The policies are those of `policies/examples`, under another name: what is built and tested there is what is written here.
-//! Nothing is downloaded, and nothing is left of a project that could not be written whole.
+//! A policy is one of `policies/examples`, under another name; an agent is made of the templates beside this file. What is built
+//! and tested in `tests/languages` is what is written here. Nothing is downloaded, and nothing is left of a project that could
+//! not be written whole.
 
-mod files;
+mod agent;
+mod policy;
 #[cfg(test)]
 mod tests;
 
@@ -12,12 +13,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use files::File;
-
-/// The language that a policy is written in.
+/// The language that something is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Lang {
-    /// Rust, with the crate `caxton-policy`
+    /// Rust
     Rust,
     /// Python, with componentize-py
     Python,
@@ -25,26 +24,45 @@ pub enum Lang {
     Js,
 }
 
+/// What a project is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A rollback policy.
+    Policy,
+    /// An agent that exports `caxton:agent/handler`.
+    Agent,
+    /// An agent that exports `wasi:http/incoming-handler` 0.2.
+    HttpAgent,
+}
+
 /// A project was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Created {
-    /// Its directory: the parent and the policy's name.
+    /// Its directory: the parent and its name.
     pub directory: PathBuf,
     /// Its files, relative to the directory.
     pub files: Vec<PathBuf>,
-    /// What to run in the directory, in order: build, check, test.
-    pub commands: [String; 3],
+    /// What to run in the directory, in order. A policy: build, check, test. An agent: build, and what serves it.
+    pub commands: Vec<String>,
 }
 
 /// Why no project was written. Nothing of it is there.
 #[derive(Debug, thiserror::Error)]
 pub enum NewError {
-    /// The name cannot be a policy's.
+    /// The name cannot be that of what is written.
     #[error(
-        "{0:?} cannot be a policy's name: 1 to {max} of a-z 0-9 - _, and the first of them a letter or a digit",
+        "{name:?} cannot be {whose} name: 1 to {max} of a-z 0-9 - _, and the first of them a letter or a digit",
         max = caxton_watch::NAME_MAX
     )]
-    Name(String),
+    Name {
+        /// The name.
+        name: String,
+        /// A policy's or an agent's.
+        whose: &'static str,
+    },
+    /// An agent's project in Rust is a package of its name.
+    #[error("{0} cannot be the name of a package in Rust: let it begin with a letter")]
+    Package(String),
     /// A policy in the binary has the name.
     #[error(
         "{0} is the name of a policy in this binary, and a file of that name is never used: choose another"
@@ -66,19 +84,23 @@ pub enum NewError {
     },
 }
 
-/// Writes the project for the policy `name` into a new directory of that name in `parent`.
+/// One file of a project.
+struct File {
+    /// Relative to the project.
+    path: PathBuf,
+    /// All of it.
+    text: String,
+}
+
+/// A file as it is embedded: its path in the project, and its text.
+type Embedded = (&'static str, &'static str);
+
+/// Writes the project `name` into a new directory of that name in `parent`.
 ///
 /// # Errors
 /// The name cannot be used, something of that name is there, or the file system refuses. Nothing is left behind then.
-pub fn create(parent: &Path, name: &str, lang: Lang) -> Result<Created, NewError> {
-    if !caxton_watch::is_name(name) {
-        return Err(NewError::Name(name.to_owned()));
-    }
-    for policy in crate::policies::embedded() {
-        if policy.0 == name {
-            return Err(NewError::Taken(name.to_owned()));
-        }
-    }
+pub fn create(parent: &Path, name: &str, lang: Lang, kind: Kind) -> Result<Created, NewError> {
+    check_name(name, lang, kind)?;
     if !parent.is_dir() {
         return Err(NewError::NoParent(parent.to_owned()));
     }
@@ -86,13 +108,38 @@ pub fn create(parent: &Path, name: &str, lang: Lang) -> Result<Created, NewError
     if directory.symlink_metadata().is_ok() {
         return Err(NewError::Exists(directory));
     }
-    let files = files::of(lang, name);
+    let (files, commands) = match kind {
+        Kind::Policy => (policy::of(lang, name), policy::commands(lang, name)),
+        Kind::Agent => (agent::of(lang, name, false), agent::commands(lang, name)),
+        Kind::HttpAgent => (agent::of(lang, name, true), agent::commands(lang, name)),
+    };
     place(parent, &directory, &files)?;
     Ok(Created {
         directory,
         files: files.into_iter().map(|file| file.path).collect(),
-        commands: files::commands(lang, name),
+        commands,
     })
+}
+
+fn check_name(name: &str, lang: Lang, kind: Kind) -> Result<(), NewError> {
+    if !caxton_watch::is_name(name) {
+        return Err(NewError::Name {
+            name: name.to_owned(),
+            whose: match kind {
+                Kind::Policy => "a policy's",
+                Kind::Agent | Kind::HttpAgent => "an agent's",
+            },
+        });
+    }
+    let taken = |policy: &str| kind == Kind::Policy && policy == name;
+    if crate::policies::embedded().any(|(policy, _)| taken(policy)) {
+        return Err(NewError::Taken(name.to_owned()));
+    }
+    let is_package = kind == Kind::Policy || name.starts_with(|c: char| c.is_ascii_lowercase());
+    if lang == Lang::Rust && !is_package {
+        return Err(NewError::Package(name.to_owned()));
+    }
+    Ok(())
 }
 
 /// Writes everything beside the place where it belongs, and puts it there at once.

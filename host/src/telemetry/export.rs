@@ -102,11 +102,16 @@ impl Exports {
         self.metrics.take()
     }
 
-    /// Sends what was not sent yet; blocks for as long as that takes, which the exporter's timeout bounds.
-    pub fn stop(&self) {
-        if let Some(Err(error)) = self.traces.as_ref().map(SdkTracerProvider::shutdown) {
-            tracing::warn!("the last spans were not exported: {error}");
-        }
+    /// Sends what was not sent yet, of `telemetry` as well; takes as long as the exporters' timeouts at worst.
+    pub async fn stop(self, telemetry: Telemetry) {
+        // Both block until the collector has answered, or has not in time.
+        let sent = tokio::task::spawn_blocking(move || {
+            telemetry.stop();
+            if let Some(Err(error)) = self.traces.as_ref().map(SdkTracerProvider::shutdown) {
+                tracing::warn!("the last spans were not exported: {error}");
+            }
+        });
+        let _ = sent.await;
     }
 }
 

@@ -138,6 +138,7 @@ fn settings(rng: &mut Rng) -> Settings {
                 &[OnCrashLoop::Tell, OnCrashLoop::Rollback],
                 OnCrashLoop::Tell,
             ),
+            ..RollbackSettings::default()
         },
         health: HealthSettings::default(),
     }

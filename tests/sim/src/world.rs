@@ -171,6 +171,9 @@ impl World {
                 books.rounds.file_came(&event);
                 books.present = true;
                 books.contents.insert(content.identity);
+                if !settings.rollback.quarantine {
+                    books.quarantined.remove(&content.identity);
+                }
                 if content.stateful && settings.reload.preserve_state {
                     books.stateful.insert(content.identity);
                 }

@@ -231,6 +231,9 @@ impl Agent {
             stateful: content.stateful && settings.reload.preserve_state,
             ..content
         };
+        if !settings.rollback.quarantine {
+            self.endings.clear(&content.identity);
+        }
         let same = self
             .wanted
             .as_ref()

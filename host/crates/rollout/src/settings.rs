@@ -202,6 +202,9 @@ pub struct RollbackSettings {
     pub breaker: Breaker,
     /// What happens when the permanent version's instances trap again and again.
     pub on_crash_loop: OnCrashLoop,
+    /// Whether what ended badly stays out when it is dropped again. Without it each drop is a new try, whatever became of the one
+    /// before.
+    pub quarantine: bool,
 }
 
 /// After so many rollbacks by policies within the time no version comes in until an operator says so, or the time has passed.
@@ -246,6 +249,7 @@ impl Default for RollbackSettings {
             }],
             breaker: Breaker::default(),
             on_crash_loop: OnCrashLoop::default(),
+            quarantine: true,
         }
     }
 }

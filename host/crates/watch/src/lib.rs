@@ -69,6 +69,8 @@ pub struct Options {
     /// Whether a component's bytes end before their own structure does, so that the rest is
     /// probably still on its way. Default: never.
     pub incomplete: fn(&[u8]) -> bool,
+    /// Deliver a content that was delivered already when its files are written again. Default: never.
+    pub repeats: bool,
 }
 
 impl Default for Options {
@@ -81,6 +83,7 @@ impl Default for Options {
             max_component: MAX_COMPONENT,
             max_config: MAX_CONFIG,
             incomplete: |_| false,
+            repeats: false,
         }
     }
 }
@@ -125,7 +128,7 @@ pub enum Change {
         component: Content,
         /// The whole `NAME.toml`, UTF-8, where there is one.
         config: Option<Content>,
-        /// Modification time of `NAME.wasm`, where the file system has one.
+        /// When the newer of the two files was written or moved to where it is, where the file system knows that.
         written_at: Option<SystemTime>,
     },
     /// A delivered component's file has been gone for the whole grace time.

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::cli::failure::Failure;
 use crate::cli::print;
 use crate::cli::text::harmless;
-use crate::project::{self, Created, Lang, NewError};
+use crate::project::{self, Created, Kind, Lang, NewError};
 
 /// `caxton policy new`
 #[derive(Debug, Args)]
@@ -25,7 +25,7 @@ pub struct NewArgs {
 pub(super) fn new(args: &NewArgs) -> Result<(), Failure> {
     let here = Path::new(".");
     let parent = args.into.as_deref().unwrap_or(here);
-    match project::create(parent, &args.name, args.lang) {
+    match project::create(parent, &args.name, args.lang, Kind::Policy) {
         Ok(created) => Ok(print(&told(&created))?),
         Err(error @ NewError::Write { .. }) => Err(Failure::No(error.to_string())),
         Err(error) => Err(Failure::Usage(error.to_string())),
@@ -40,10 +40,10 @@ fn told(created: &Created) -> String {
         .unwrap_or(&created.directory);
     let directory = directory.display().to_string();
     let directory = harmless(&directory);
-    let [build, check, test] = &created.commands;
+    let commands = created.commands.join("\n    ");
     format!(
         "{directory} is there, with {} files. To build it, see whether a host takes it, and test it:\n\n    \
-         cd {directory}\n    {build}\n    {check}\n    {test}\n\nREADME.md goes on from there.\n",
+         cd {directory}\n    {commands}\n\nREADME.md goes on from there.\n",
         created.files.len()
     )
 }

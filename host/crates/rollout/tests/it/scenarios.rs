@@ -793,3 +793,35 @@ fn first_deployments_go_first_where_slots_are_short() {
         "the new agent, then hello's second version"
     );
 }
+
+/// A person who works on an agent drops the same bytes again: each time they are tried anew.
+#[test]
+fn without_quarantine_what_failed_or_was_taken_back_comes_in_again_when_it_is_dropped_again() {
+    for quarantine in [true, false] {
+        let mut stage = Stage::new();
+        stage.settings.rollback.quarantine = quarantine;
+        stage.settings.rollback.enabled = false;
+        stage.drop_file(1);
+        stage.answers.prepare = Err("it traps in its start");
+        stage.drop_file(2);
+        assert_eq!(last_status(&stage), HotReloadStatus::Failed);
+        assert_eq!(kinds(&stage), ["diverged"]);
+        stage.answers.prepare = Ok(());
+        stage.drop_file(2);
+        let is_in = stage.view().serving > Some(number(1));
+        assert_eq!(is_in, !quarantine, "after it failed");
+        if quarantine {
+            continue;
+        }
+        assert!(kinds(&stage).is_empty());
+        // An operator goes back; the file that is still there stays out until it is dropped again.
+        let (to, state) = (None, StateChoice::Carry);
+        stage.order(Order::Rollback { to, state }).unwrap();
+        stage.pass(2);
+        assert_eq!(stage.view().serving, Some(number(1)));
+        assert_eq!(kinds(&stage), ["quarantined"]);
+        stage.drop_file(2);
+        assert!(stage.view().serving > Some(number(1)));
+        assert!(stage.view().quarantined.is_empty());
+    }
+}

@@ -211,14 +211,15 @@ impl Agent {
                     config.as_ref().map(|config| config.digest),
                 );
                 let delivered = Delivered::Now(digests);
-                if std::mem::replace(&mut self.delivered, delivered) == delivered {
+                let same = std::mem::replace(&mut self.delivered, delivered) == delivered;
+                if same && !(new && options.repeats) {
                     return None;
                 }
                 Some(Change::Wanted {
                     name: take.name.clone(),
                     component,
                     config,
-                    written_at: take.component.modified,
+                    written_at: take.written_at(),
                 })
             }
         }

@@ -63,6 +63,16 @@ pub struct Take {
     pub config: Option<Stamp>,
 }
 
+impl Take {
+    /// When the newer of both files came to be as it is. The date of the change of a file's metadata comes first: a file that is
+    /// moved or copied with its dates may have been written long before it was dropped.
+    pub(super) fn written_at(&self) -> Option<SystemTime> {
+        let written = |stamp: Stamp| stamp.changed.or(stamp.modified);
+        let config = self.config.and_then(written);
+        written(self.component).max(config)
+    }
+}
+
 /// What came of reading a pair.
 #[derive(Clone, Debug)]
 pub enum Taken {

@@ -120,6 +120,29 @@ fn equal_bytes_are_nothing_and_going_back_is_something() {
 }
 
 #[test]
+fn equal_bytes_that_are_written_again_are_delivered_again_where_that_is_wanted() {
+    let mut world = World::new(Options {
+        repeats: true,
+        ..Options::default()
+    });
+    world.write("a.wasm", "a1");
+    world.run(1_000);
+    // Not because time passes, and not because something is heard.
+    world.hear("a.wasm");
+    world.run(60_000);
+    world.replace("a.wasm", "a1");
+    world.hear("a.wasm");
+    world.run(3_000);
+    check(
+        &world,
+        expect![[r#"
+            200    wanted a a1 -
+            61000  wanted a a1 -
+        "#]],
+    );
+}
+
+#[test]
 fn a_configuration_that_comes_changes_or_goes_is_delivered_with_the_component() {
     let mut world = two_delivered();
     world.write("a.toml", "c1");

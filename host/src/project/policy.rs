@@ -1,21 +1,10 @@
-//! The files of a project.
+//! The files of a project for a policy: those of `policies/examples`, under another name.
 
 use std::path::PathBuf;
 
-use super::Lang;
+use super::{Embedded, File, Lang};
 
 include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
-
-/// One file of a project.
-pub(super) struct File {
-    /// Relative to the project.
-    pub path: PathBuf,
-    /// All of it.
-    pub text: String,
-}
-
-/// A file as it is embedded: its path in the project, and its text.
-type Embedded = (&'static str, &'static str);
 
 macro_rules! example {
     ($path:literal) => {
@@ -33,9 +22,9 @@ const COMMON: [Embedded; 2] = [
 ];
 
 const RUST: [Embedded; 4] = [
-    ("Cargo.toml", include_str!("rust/Cargo.toml.in")),
-    ("README.md", include_str!("rust/README.md")),
-    (".gitignore", include_str!("rust/gitignore")),
+    ("Cargo.toml", include_str!("policy/rust/Cargo.toml.in")),
+    ("README.md", include_str!("policy/rust/README.md")),
+    (".gitignore", include_str!("policy/rust/gitignore")),
     ("src/lib.rs", example!("rust/src/lib.rs")),
 ];
 
@@ -77,7 +66,7 @@ pub(super) fn of(lang: Lang, name: &str) -> Vec<File> {
 }
 
 /// What to run in the project: build, check, test.
-pub(super) fn commands(lang: Lang, name: &str) -> [String; 3] {
+pub(super) fn commands(lang: Lang, name: &str) -> Vec<String> {
     let (build, component) = match lang {
         Lang::Rust => (
             "cargo build --release --target wasm32-wasip2",
@@ -89,7 +78,7 @@ pub(super) fn commands(lang: Lang, name: &str) -> [String; 3] {
         Lang::Python => ("make", format!("{name}.wasm")),
         Lang::Js => ("npm install && npm run build", format!("{name}.wasm")),
     };
-    [
+    vec![
         build.to_owned(),
         format!("caxton policy check {component}"),
         format!("caxton policy test {component} scenarios.json"),
