@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::data::{check_agents, check_folders, data_error, lock};
 use crate::admin::{self, Admin, Announcement, Upkeep};
+use crate::attention::Program;
 use crate::clock::Clock;
 use crate::config::HostConfig;
 use crate::controller::{Controller, Parts, Recalled, known};
@@ -30,6 +31,7 @@ use crate::events::EventLog;
 use crate::folders::{Folders, Granted};
 use crate::gateway::{self, GatewaySettings, Served, Shutdown};
 use crate::handle::ControllerHandle;
+use crate::logs::AgentLogs;
 use crate::policies::{Policies, Watching};
 use crate::records::Recorder;
 use crate::routes::RoutingTable;
@@ -80,6 +82,9 @@ pub enum StartError {
         /// The data directory.
         data: String,
     },
+    /// The program that is to be told what waits for a person cannot be run.
+    #[error("{0}")]
+    OnAttention(String),
     /// The data directory cannot be used.
     #[error(
         "the data directory {folder} cannot be used: {problem}; give this user the right to write into it, or choose another with \
@@ -159,6 +164,8 @@ impl Host {
     pub async fn start(config: HostConfig, telemetry: Telemetry) -> Result<Self, StartError> {
         let clock = Clock::start();
         check_folders(&config)?;
+        let on_attention =
+            Program::of(&config.on_attention, &config.data_dir).map_err(StartError::OnAttention)?;
         let lock = lock(&config.data_dir)?;
         let (store, recalled, damage) = recall(&config).await?;
         // Agents that are remembered serve on without it, as they do where it vanishes later.
@@ -172,7 +179,8 @@ impl Host {
         let token = admin::new_token().map_err(|problem| data_error(&config.data_dir, problem))?;
 
         let compiled = config.data_dir.join("compiled");
-        let runtime = Runtime::new(runtime_options(admin, &compiled, config.dev))
+        let logs = Arc::new(AgentLogs::and_to(onward(config.dev)));
+        let runtime = Runtime::new(runtime_options(admin, &compiled, &logs))
             .map_err(|e| StartError::Runtime(e.to_string()))?;
         let policy_runtime = PolicyRuntime::with_cache(PolicyLimits::default(), Some(&compiled))
             .map_err(|e| StartError::Runtime(e.to_string()))?;
@@ -215,6 +223,7 @@ impl Host {
             watcher,
             routes: Arc::clone(&routes),
             events: Arc::clone(&events),
+            logs: Arc::clone(&logs),
             recorder,
             store,
             recalled,
@@ -243,6 +252,7 @@ impl Host {
         let surface = Admin {
             handle: handle.clone(),
             events: Arc::clone(&events),
+            logs,
             records,
             upkeep,
             policies,
@@ -255,6 +265,9 @@ impl Host {
             tokio::spawn(controller.run(stop.clone())),
             tokio::spawn(watching.run(stop.clone())),
         ];
+        if let Some(program) = on_attention {
+            tasks.push(tokio::spawn(program.tell(handle.clone(), stop.clone())));
+        }
         // Whoever connects meanwhile waits: nobody is told that an agent is not there which is remembered.
         let _ = tokio::time::timeout(START_WAIT, all_up).await;
         tasks.push(tokio::spawn(admin::serve(
@@ -375,19 +388,19 @@ async fn recall(config: &HostConfig) -> Result<(Store, Vec<Recalled>, Vec<String
 }
 
 /// No guest reaches the admin surface, whatever it was granted. Guests that compute may have every worker but one, so that sockets are looked at whatever guests do.
-fn runtime_options(admin: SocketAddr, compiled: &Path, dev: bool) -> RuntimeOptions {
+fn runtime_options(admin: SocketAddr, compiled: &Path, logs: &Arc<AgentLogs>) -> RuntimeOptions {
     let workers = tokio::runtime::Handle::current().metrics().num_workers();
     RuntimeOptions {
         computing: workers.saturating_sub(1).max(1),
         forbidden: vec![admin],
         compiled: Some(compiled.to_owned()),
-        log_sink: log_sink(dev),
+        log_sink: Arc::<AgentLogs>::clone(logs),
         ..RuntimeOptions::default()
     }
 }
 
-/// Where the lines go that agents print.
-fn log_sink(dev: bool) -> Arc<dyn LogSink> {
+/// Where the lines go that agents print, beside the memory of them.
+fn onward(dev: bool) -> Arc<dyn LogSink> {
     match dev {
         true => Arc::new(PrintedLines),
         false => Arc::new(TracingSink),

@@ -10,6 +10,7 @@
 
 pub mod admin;
 mod artifacts;
+mod attention;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -22,6 +23,7 @@ pub mod gate;
 pub mod gateway;
 pub mod handle;
 pub mod host;
+pub mod logs;
 #[cfg(test)]
 #[path = "../../tests/corpus/mutate.rs"]
 mod mutate;
@@ -34,3 +36,4 @@ pub mod routes;
 pub mod scenarios;
 mod snapshots;
 pub mod telemetry;
+pub mod wit;

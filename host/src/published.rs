@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use caxton_rollout::{AgentName, AgentState, AgentView, Attention, HotReloadResult, VersionNumber};
+use caxton_rollout::{
+    AgentName, AgentState, AgentView, Attention, Digest, HotReloadResult, Moment, VersionNumber,
+};
 use caxton_runtime::Version;
 use serde::Serialize;
 use serde::ser::SerializeMap;
@@ -29,9 +31,24 @@ pub struct AgentStatus {
     /// Its versions as they run, and its gate.
     #[serde(flatten)]
     pub live: Live,
+    /// Its files that were refused.
+    pub refused: Vec<RefusedFile>,
     /// How reloads ended, newest first.
     #[serde(skip)]
     pub history: Arc<[HotReloadResult]>,
+}
+
+/// A file that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RefusedFile {
+    /// Its name.
+    pub file: String,
+    /// Of the component that it is, or goes with; none where the file could not be read at all.
+    pub digest: Option<Digest>,
+    /// What is wrong with it.
+    pub error: String,
+    /// Since when.
+    pub since: Moment,
 }
 
 /// What runs of an agent; what changes by the moment is read when it is shown.
@@ -51,6 +68,8 @@ pub struct LiveVersion {
     pub(crate) number: VersionNumber,
     pub(crate) version: Weak<Version>,
     pub(crate) listening: bool,
+    /// Whether two versions of its agent may run side by side.
+    pub(crate) isolated: bool,
     pub(crate) copies: Option<Copies>,
     pub(crate) rates: Rates,
 }
@@ -173,6 +192,7 @@ impl AgentStatus {
                 verdicts: Vec::new(),
             },
             live: Live::default(),
+            refused: Vec::new(),
             history: Arc::new([]),
         }
     }

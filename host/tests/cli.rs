@@ -347,3 +347,34 @@ fn a_reader_that_goes_away_is_no_failure() {
     check(&output, 0, &[]);
     assert!(output.stderr.is_empty(), "{}", told(&output));
 }
+
+#[test]
+fn the_contracts_are_printed_and_written_where_nothing_else_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let ask = |words: &[&str]| caxton(folder.path()).args(words).output().unwrap();
+    for (name, package) in [
+        ("agent", "package caxton:agent@"),
+        ("policy", "package caxton:policy@"),
+    ] {
+        let printed = ask(&["wit", name]);
+        check(&printed, 0, &[package]);
+        let written = ask(&["wit", name, "--out", "wit/deeper"]);
+        check(&written, 0, &[&format!("{name}.wit is written")]);
+        let path = folder.path().join("wit/deeper").join(format!("{name}.wit"));
+        assert_eq!(std::fs::read(&path).unwrap(), printed.stdout);
+        check(
+            &ask(&["wit", name, "--out", "wit/deeper"]),
+            0,
+            &["the same"],
+        );
+        std::fs::write(&path, "package other;").unwrap();
+        check(
+            &ask(&["wit", name, "--out", "wit/deeper"]),
+            1,
+            &["says something else", "--out"],
+        );
+        assert_eq!(std::fs::read(&path).unwrap(), b"package other;");
+        std::fs::remove_file(&path).unwrap();
+    }
+    check(&ask(&["wit", "agents"]), 2, &["agent", "policy"]);
+}

@@ -14,7 +14,9 @@
 mod harness;
 
 mod acceptance;
+mod attention;
 mod bodies;
+mod by_hand;
 mod command_line;
 mod configuration;
 mod demo;
@@ -29,6 +31,7 @@ mod isolation;
 mod judged;
 mod kept_versions;
 mod kills;
+mod logs;
 mod nothing_lost;
 mod operators;
 mod parallel;
@@ -54,4 +57,5 @@ mod telemetry;
 mod triggers;
 mod upkeep;
 mod validation;
+mod waiting;
 mod watching;

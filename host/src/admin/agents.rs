@@ -154,12 +154,12 @@ pub(super) fn agent_name(name: &str) -> Result<AgentName, ApiError> {
     })
 }
 
-fn find(api: &Api, name: &str) -> Result<Arc<AgentStatus>, ApiError> {
+pub(super) fn find(api: &Api, name: &str) -> Result<Arc<AgentStatus>, ApiError> {
     let name = agent_name(name)?;
     let published = api.surface.handle.published();
     published
         .agents
         .get(&name)
         .cloned()
-        .ok_or_else(|| ApiError::no_such_agent(&name))
+        .ok_or_else(|| ApiError::no_such_agent_of(&name, published.agents.keys()))
 }

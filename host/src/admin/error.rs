@@ -43,6 +43,19 @@ impl ApiError {
         .into()
     }
 
+    /// The same, with the agent whose name is most like it, if any is.
+    pub(super) fn no_such_agent_of<'a>(
+        agent: &AgentName,
+        known: impl IntoIterator<Item = &'a AgentName>,
+    ) -> Self {
+        let mut error = Self::no_such_agent(agent);
+        let known = known.into_iter().map(AsRef::as_ref);
+        if let Some(near) = caxton_runtime::nearest(agent.as_ref(), known) {
+            error.message.push_str(&format!("; did you mean {near}?"));
+        }
+        error
+    }
+
     pub(super) fn not_found() -> Self {
         let message = "nothing is here: the surface begins at /api/v1/host and /api/v1/agents";
         Self::new(StatusCode::NOT_FOUND, "not-found", message)

@@ -5,6 +5,8 @@
 //! | `GET agents` | every agent |
 //! | `GET agents/NAME` | one agent |
 //! | `GET agents/NAME/history` | how its reloads ended, newest first |
+//! | `GET agents/NAME/logs` | what its instances printed: server-sent events, or JSON lines; `?since=SEQ`, `?from=MS`, `?version=N`, `?lines=N`, `?follow=true` or `false` |
+//! | `POST agents/NAME/call` | an operator's own request to the version on trial: see [`call`] |
 //! | `POST agents/NAME/ORDER` | `rollback {to?}`, `promote {now?}`, `pause`, `resume`, `abort`, `retry` |
 //! | `GET policies` | every policy: those in the binary and those in the policies directory |
 //! | `GET policies/DIGEST` | the component of one |
@@ -16,15 +18,17 @@
 //! | `GET host` | the host itself |
 //!
 //! It decides nothing: it shows what the controller published and passes orders on. It runs beside the gateway on a
-//! listener of its own, and no agent's answer ever passes through it.
+//! listener of its own. The only answer of an agent that passes through it is the one to an operator's own call.
 //!
 //! What must hold: every request carries the token and names this host; a page of another site can use it in no way;
 //! bodies, times, connections and followers are bounded; no answer depends on the controller having time.
 
 mod agents;
 mod announcement;
+pub(crate) mod call;
 mod error;
 mod guard;
+mod logs;
 mod policies;
 mod records;
 mod serve;
@@ -50,6 +54,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::events::EventLog;
 use crate::handle::ControllerHandle;
+use crate::logs::AgentLogs;
 use crate::policies::Policies;
 use crate::records::RecordsReader;
 use crate::telemetry::Telemetry;
@@ -67,6 +72,8 @@ pub struct Admin {
     pub handle: ControllerHandle,
     /// What happened.
     pub events: Arc<EventLog>,
+    /// What agents printed.
+    pub logs: Arc<AgentLogs>,
     /// What was decided, and why.
     pub records: RecordsReader,
     /// What the host keeps.
@@ -162,7 +169,14 @@ fn router(api: Api, guard: Arc<Guard>) -> Router {
             "/agents/{name}/history",
             get(agents::history).post(no_such_method),
         )
-        .route("/agents/{name}/{order}", post(agents::order));
+        .route("/agents/{name}/logs", get(logs::logs).post(no_such_method))
+        .route("/agents/{name}/{order}", post(agents::order))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&guard),
+            guard::in_time,
+        ))
+        // As long as the agent's own limits let it be.
+        .route("/agents/{name}/call", post(call::call));
     Router::new()
         .nest("/api/v1", v1)
         .route("/metrics", get(metrics))

@@ -20,7 +20,7 @@ use crate::events::{Event, EventLog, Follower};
 pub(super) const MAX_FOLLOWERS: usize = 32;
 
 /// Something is sent this often, so that a connection whose other end is gone is noticed.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -30,7 +30,7 @@ pub(super) struct Ask {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
+pub(super) enum Format {
     /// The kind as `event`, the sequence number as `id`, so that browsers reconnect without a gap.
     ServerSent,
     Lines,
@@ -43,11 +43,7 @@ pub(super) async fn events(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let Query(ask) = ask.map_err(|error| ApiError::unprocessable(error.body_text()))?;
-    let format = if accepts_server_sent(&headers) {
-        Format::ServerSent
-    } else {
-        Format::Lines
-    };
+    let format = Format::wanted(&headers);
     let follow = ask.follow.unwrap_or(format == Format::ServerSent);
     // A browser that reconnects repeats the address it first asked, so what it saw last counts for more.
     let since = last_event_id(&headers)?.or(ask.since).unwrap_or(0);
@@ -66,15 +62,7 @@ pub(super) async fn events(
             format,
         )))
     };
-    let kind = match format {
-        Format::ServerSent => "text/event-stream",
-        Format::Lines => "application/x-ndjson",
-    };
-    let head = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
-    Ok((head, body).into_response())
+    Ok(format.reply(body))
 }
 
 struct Reading {
@@ -127,25 +115,44 @@ fn remembered(
 }
 
 impl Format {
+    pub(super) fn wanted(headers: &HeaderMap) -> Self {
+        if accepts_server_sent(headers) {
+            Self::ServerSent
+        } else {
+            Self::Lines
+        }
+    }
+
+    pub(super) fn reply(self, body: Body) -> Response {
+        let kind = match self {
+            Self::ServerSent => "text/event-stream",
+            Self::Lines => "application/x-ndjson",
+        };
+        let head = [
+            (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        ];
+        (head, body).into_response()
+    }
+
     fn write(self, events: &[Arc<Event>]) -> String {
         events.iter().map(|event| self.write_one(event)).collect()
     }
 
     fn write_one(self, event: &Event) -> String {
+        self.write_json(event.seq, &event.kind, &event.line())
+    }
+
+    pub(super) fn write_json(self, seq: u64, kind: &str, json: &str) -> String {
         match self {
-            Self::Lines => format!("{}\n", event.line()),
+            Self::Lines => format!("{json}\n"),
             // JSON has no line breaks of its own, so one `data` line holds it.
-            Self::ServerSent => format!(
-                "id: {}\nevent: {}\ndata: {}\n\n",
-                event.seq,
-                event.kind,
-                event.line()
-            ),
+            Self::ServerSent => format!("id: {seq}\nevent: {kind}\ndata: {json}\n\n"),
         }
     }
 
     /// What a reader ignores.
-    fn nothing(self) -> &'static str {
+    pub(super) fn nothing(self) -> &'static str {
         match self {
             Self::Lines => "\n",
             Self::ServerSent => ":\n\n",
@@ -166,7 +173,7 @@ fn accepts_server_sent(headers: &HeaderMap) -> bool {
         })
 }
 
-fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
+pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     let Some(id) = headers.get("last-event-id") else {
         return Ok(None);
     };

@@ -83,6 +83,7 @@ impl Surface {
         let admin = Admin {
             handle,
             events: Arc::clone(&events),
+            logs: Arc::default(),
             records,
             upkeep,
             policies: policies(),

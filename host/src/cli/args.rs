@@ -5,14 +5,18 @@ use std::path::PathBuf;
 
 use caxton_rollout::{AgentName, VersionNumber};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use http::{HeaderName, HeaderValue};
 
 use super::backup::{BackupArgs, RestoreArgs};
 use super::dev::DevArgs;
 use super::explain::ExplainArgs;
 use super::gc::GcArgs;
 use super::new::NewArgs;
+use super::logs::LogsArgs;
 use super::policy::PolicyArgs;
 use super::records::RecordsArgs;
+use super::wait::WaitArgs;
+use super::wit::WitArgs;
 
 /// Drop a WebAssembly component into a directory and it serves; drop the next version and it takes over, watched,
 /// without losing a request.
@@ -50,7 +54,17 @@ pub enum Command {
     History(HistoryArgs),
     /// Show what happened
     Events(EventsArgs),
-    /// Call an agent through the gateway
+    /// Show what an agent's instances printed
+    ///
+    /// The newest 1,000 lines of each agent, and at most 256 KiB of them, are remembered as long as the host runs; an hour after
+    /// the last line of an agent of which nothing runs any more they are forgotten. They go to the host's own log as well.
+    Logs(LogsArgs),
+    /// Wait until an agent serves, or until a file that was dropped does: for scripts
+    ///
+    /// Ends with 0 when that is reached; with 1 when it ended otherwise (it says how, why, and what shows more) or when the time
+    /// is over; with 3 when no host is there.
+    Wait(WaitArgs),
+    /// Call an agent through the gateway, or with --candidate its version on trial
     Call(CallArgs),
     /// Go back: during a reload to the permanent version, otherwise to the one before it
     Rollback(RollbackArgs),
@@ -76,6 +90,8 @@ pub enum Command {
     Backup(BackupArgs),
     /// Make a data directory of a backup
     Restore(RestoreArgs),
+    /// Print the contract that agents or policies are written against, or write it into a directory
+    Wit(WitArgs),
     /// Policies: look at them, check them, test them, measure them, ask them again over recorded reloads
     Policy(PolicyArgs),
 }
@@ -244,6 +260,12 @@ pub struct CallArgs {
     /// The path at the agent
     #[arg(long, default_value = "/")]
     pub path: String,
+    /// The version on trial, whatever share it has; the call counts for and against nobody
+    #[arg(long)]
+    pub candidate: bool,
+    /// A header of the request; may be given several times
+    #[arg(long, short = 'H', value_name = "NAME:VALUE", value_parser = header)]
+    pub header: Vec<(HeaderName, HeaderValue)>,
     /// Which host.
     #[command(flatten)]
     pub connection: Connection,
@@ -341,7 +363,7 @@ pub struct OrderArgs {
     pub connection: Connection,
 }
 
-fn agent_name(text: &str) -> Result<AgentName, String> {
+pub(super) fn agent_name(text: &str) -> Result<AgentName, String> {
     let bare = text.strip_suffix(".wasm").unwrap_or(text);
     bare.parse().map_err(|_| {
         "an agent's name has 1 to 64 of a-z, 0-9, - and _, and begins with a letter or a digit; `caxton ls` lists \
@@ -350,12 +372,26 @@ fn agent_name(text: &str) -> Result<AgentName, String> {
     })
 }
 
-fn version_number(text: &str) -> Result<VersionNumber, String> {
+pub(super) fn version_number(text: &str) -> Result<VersionNumber, String> {
     let bare = text.strip_prefix('v').unwrap_or(text);
     bare.parse()
         .ok()
         .and_then(VersionNumber::new)
         .ok_or_else(|| "versions are numbered from 1".to_owned())
+}
+
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let told = || format!("{text:?} is no header: write NAME:VALUE");
+    let (name, value) = text.split_once(':').ok_or_else(told)?;
+    let name = name.trim().parse().map_err(|_| told())?;
+    let value = value.trim().parse().map_err(|_| told())?;
+    Ok((name, value))
+}
+
+/// A time as people write it: `30s`, `10m`, `2h`.
+pub(super) fn span(text: &str) -> Result<std::time::Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|problem| format!("{problem}: write for example 30s, 10m or 2h"))
 }
 
 fn share(text: &str) -> Result<u8, String> {

@@ -1,7 +1,9 @@
-//! `caxton call`: one request to an agent, through the gateway like everybody's.
+//! `caxton call`: one request to an agent, through the gateway like everybody's, or by hand to its version on trial.
 
 use std::io::{self, IsTerminal, Read, Write};
+use std::net::SocketAddr;
 
+use http::{HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode, header};
 
 use super::args::CallArgs;
@@ -15,16 +17,18 @@ const MAX_INPUT: u64 = 256 * 1024 * 1024;
 pub(super) async fn call(args: &CallArgs) -> Result<(), Failure> {
     let client = Client::find(&args.connection)?;
     let body = args.body.as_deref().map(read_body).transpose()?;
-    let gateway = client.gateway().await?;
-    let slash = if args.path.starts_with('/') { "" } else { "/" };
-    let url = format!("http://{gateway}/{}{slash}{}", args.agent, args.path);
+    let way = if args.candidate {
+        Way::ByHand(&client)
+    } else {
+        Way::Gateway(&client, client.gateway().await?)
+    };
     let response = match body {
-        Some(body) => send(&client, Method::POST, &url, Some(body)).await?,
+        Some(body) => way.send(args, Method::POST, Some(body)).await?,
         None => {
-            let response = send(&client, Method::GET, &url, None).await?;
+            let response = way.send(args, Method::GET, None).await?;
             // A handler agent takes a message, which is a POST; without a body it is an empty one.
             if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-                send(&client, Method::POST, &url, Some(Vec::new())).await?
+                way.send(args, Method::POST, Some(Vec::new())).await?
             } else {
                 response
             }
@@ -40,29 +44,74 @@ pub(super) async fn call(args: &CallArgs) -> Result<(), Failure> {
     }
 }
 
-async fn send(
-    client: &Client,
-    method: Method,
-    url: &str,
-    body: Option<Vec<u8>>,
-) -> Result<Response, Failure> {
-    let mut request = client.elsewhere(method, url);
-    if let Some(body) = body {
-        request = request
-            .header(header::CONTENT_TYPE, content_type(&body))
-            .body(body);
-    }
-    request.send().await.map_err(|error| {
-        if error.is_builder() {
-            Failure::Usage(format!(
-                "{url} is no address: give --path as it stands in a URL"
-            ))
-        } else if error.is_connect() {
-            Failure::Unreachable(format!("the gateway does not answer: {error}"))
-        } else {
-            Failure::No(format!("no answer from {url}: {error}"))
+/// How the request goes.
+enum Way<'a> {
+    /// Like everybody's.
+    Gateway(&'a Client, SocketAddr),
+    /// Through the admin surface, to the version on trial.
+    ByHand(&'a Client),
+}
+
+impl Way<'_> {
+    async fn send(
+        &self,
+        args: &CallArgs,
+        method: Method,
+        body: Option<Vec<u8>>,
+    ) -> Result<Response, Failure> {
+        let mut headers: HeaderMap = args.header.iter().cloned().collect();
+        if let Some(body) = &body {
+            let kind = HeaderValue::from_static(content_type(body));
+            headers.entry(header::CONTENT_TYPE).or_insert(kind);
         }
-    })
+        let slash = if args.path.starts_with('/') { "" } else { "/" };
+        let path = format!("{slash}{}", args.path);
+        match self {
+            Self::ByHand(client) => {
+                let path = in_url(&path)?;
+                let agent = args.agent.as_ref();
+                client
+                    .call_candidate(agent, &method, &path, &headers, body)
+                    .await
+            }
+            Self::Gateway(client, gateway) => {
+                let url = format!("http://{gateway}/{}{path}", args.agent);
+                let request = client.elsewhere(method, &url).headers(headers);
+                let request = match body {
+                    Some(body) => request.body(body),
+                    None => request,
+                };
+                request
+                    .send()
+                    .await
+                    .map_err(|error| no_answer(&error, &url))
+            }
+        }
+    }
+}
+
+/// The path with its query as it stands in a URL.
+fn in_url(path: &str) -> Result<String, Failure> {
+    let whole = format!("http://agent{path}");
+    let url = reqwest::Url::parse(&whole).map_err(|_| {
+        Failure::Usage(format!(
+            "{path} is no path: give --path as it stands in a URL"
+        ))
+    })?;
+    let query = url.query().map(|query| format!("?{query}"));
+    Ok(format!("{}{}", url.path(), query.unwrap_or_default()))
+}
+
+fn no_answer(error: &reqwest::Error, url: &str) -> Failure {
+    if error.is_builder() {
+        Failure::Usage(format!(
+            "{url} is no address: give --path as it stands in a URL"
+        ))
+    } else if error.is_connect() {
+        Failure::Unreachable(format!("the gateway does not answer: {error}"))
+    } else {
+        Failure::No(format!("no answer from {url}: {error}"))
+    }
 }
 
 fn read_body(body: &str) -> Result<Vec<u8>, Failure> {

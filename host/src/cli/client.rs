@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use http::HeaderMap;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::args::Connection;
 use super::failure::Failure;
-use crate::admin::{Announcement, AnnouncementError, Token};
+use crate::admin::{Announcement, AnnouncementError, Token, call};
 
 /// Without a setting, where `caxton run` keeps what is its own.
 pub const DEFAULT_DATA_DIR: &str = ".caxton";
@@ -126,6 +127,19 @@ impl Client {
         self.value(self.send(request).await?).await
     }
 
+    /// The same, for what need not be there.
+    ///
+    /// # Errors
+    /// The host cannot be reached, or says no for another reason.
+    pub async fn get_if_there(&self, path: &str) -> Result<Option<Value>, Failure> {
+        let request = self.request(Method::GET, path).timeout(ANSWER_TIMEOUT);
+        let response = request.send().await.map_err(|error| self.lost(&error))?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        self.value(self.taken(response).await?).await.map(Some)
+    }
+
     /// Gives an order to an agent.
     ///
     /// # Errors
@@ -188,6 +202,36 @@ impl Client {
         Ok(bytes)
     }
 
+    /// A request to an agent's version on trial: what it answers, or what the host answers in its place.
+    ///
+    /// # Errors
+    /// The host cannot be reached, or there is no such version that may be called.
+    pub async fn call_candidate(
+        &self,
+        agent: &str,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+        body: Option<Vec<u8>>,
+    ) -> Result<Response, Failure> {
+        let mut request = self
+            .request(Method::POST, &format!("agents/{agent}/call"))
+            .header(call::METHOD, method.as_str())
+            .header(call::PATH, path);
+        for (name, value) in headers {
+            request = request.header(format!("{}{name}", call::TO_AGENT), value);
+        }
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        let response = request.send().await.map_err(|error| self.lost(&error))?;
+        // Whatever has reached the version names it.
+        if response.headers().contains_key("x-caxton-version") {
+            return Ok(response);
+        }
+        self.taken(response).await
+    }
+
     /// Where the host's gateway is.
     ///
     /// # Errors
@@ -246,6 +290,11 @@ impl Client {
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
         let response = request.send().await.map_err(|error| self.lost(&error))?;
+        self.taken(response).await
+    }
+
+    /// An answer that is not no.
+    async fn taken(&self, response: Response) -> Result<Response, Failure> {
         let status = response.status();
         if status.is_success() {
             return Ok(response);

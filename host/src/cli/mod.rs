@@ -18,6 +18,7 @@ mod gc;
 mod lines;
 mod logging;
 mod new;
+mod logs;
 mod orders;
 mod phase;
 pub(crate) mod policy;
@@ -32,6 +33,8 @@ mod text;
 mod time;
 mod top;
 mod views;
+mod wait;
+mod wit;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -101,6 +104,8 @@ async fn obey(command: Command) -> Result<(), Failure> {
         Command::Status(args) => show_status(&args).await,
         Command::History(args) => history(&args).await,
         Command::Events(args) => follow::events(&args).await,
+        Command::Logs(args) => logs::logs(&args).await,
+        Command::Wait(args) => wait::wait(&args).await,
         Command::Call(args) => call::call(&args).await,
         Command::Top(args) => top::top(&args).await,
         Command::Rollback(args) => orders::rollback(&args).await,
@@ -115,6 +120,7 @@ async fn obey(command: Command) -> Result<(), Failure> {
         Command::Gc(args) => gc::gc(&args).await,
         Command::Backup(args) => backup::backup(&args).await,
         Command::Restore(args) => backup::restore(&args).await,
+        Command::Wit(args) => wit::wit(&args),
         Command::Policy(args) => policy::obey(args.command).await,
     }
 }

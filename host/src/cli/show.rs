@@ -208,23 +208,26 @@ fn versions(ended: &Ended) -> String {
 pub(super) fn event(event: &Happened, paint: Paint) -> String {
     let (text, tone) = sentence(&event.kind, &event.fields);
     let agent = event.agent.as_deref().unwrap_or("host");
-    // A person who reads along knows the day.
-    let date_time = date_time(event.at);
+    format!(
+        "{}  {:<16} {}\n",
+        paint.tone(Tone::Faint, &moment(event.at, paint)),
+        harmless(agent),
+        paint.tone(tone, &text)
+    )
+}
+
+/// A moment to the millisecond. A person who reads along knows the day.
+pub(super) fn moment(at: u64, paint: Paint) -> String {
+    let date_time = date_time(at);
     let day = if paint.terminal() {
         "0000-00-00 ".len()
     } else {
         0
     };
-    let at = format!(
+    format!(
         "{}.{:03}Z",
         date_time.get(day..).unwrap_or(&date_time),
-        event.at % 1_000
-    );
-    format!(
-        "{}  {:<16} {}\n",
-        paint.tone(Tone::Faint, &at),
-        harmless(agent),
-        paint.tone(tone, &text)
+        at % 1_000
     )
 }
 

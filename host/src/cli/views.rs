@@ -20,6 +20,8 @@ pub(super) struct Agent {
     pub quarantined: Vec<Quarantined>,
     pub attention: Vec<Attention>,
     pub last_error: Option<String>,
+    pub wanted: Option<Wanted>,
+    pub refused: Vec<RefusedFile>,
     pub diverged: Option<String>,
     pub serving: Option<u64>,
     pub kept: Vec<Version>,
@@ -31,6 +33,21 @@ pub(super) struct Agent {
 pub(super) struct Version {
     pub number: u64,
     pub digest: String,
+}
+
+/// What the directory asks for.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Wanted {
+    pub digest: String,
+}
+
+/// A file that was refused.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RefusedFile {
+    pub digest: Option<String>,
+    pub error: String,
 }
 
 /// Where a stateful agent's requests wait while its state moves.
@@ -122,6 +139,7 @@ pub(super) struct HostAttention {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Ended {
+    pub id: String,
     pub status: String,
     pub strategy: String,
     pub from: Option<u64>,

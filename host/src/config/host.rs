@@ -34,6 +34,8 @@ pub struct HostConfig {
     pub remove_grace: Duration,
     /// Watch by listing only.
     pub poll: bool,
+    /// The program that is told what waits for a person, and its arguments; empty: none.
+    pub on_attention: Vec<String>,
     /// How much of what happened is kept.
     pub retention: Limits,
     /// The tables under every NAME.toml.
@@ -59,6 +61,7 @@ impl Default for HostConfig {
             rescan: Duration::from_secs(2),
             remove_grace: Duration::from_secs(5),
             poll: false,
+            on_attention: Vec::new(),
             retention: Limits::default(),
             defaults: toml::Table::new(),
             dev: false,
@@ -91,6 +94,7 @@ struct Host {
     #[serde(deserialize_with = "units::wait")]
     remove_grace: Option<Duration>,
     poll: Option<bool>,
+    on_attention: Vec<String>,
     retention: Retention,
 }
 
@@ -157,6 +161,7 @@ impl HostConfig {
             rescan: host.rescan.unwrap_or(default.rescan),
             remove_grace: host.remove_grace.unwrap_or(default.remove_grace),
             poll: host.poll.unwrap_or(default.poll),
+            on_attention: host.on_attention,
             retention: host.retention.over(default.retention),
             defaults,
             dev: default.dev,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caxton_rollout::{
-    AgentName, Content, HotReloadId, Identity, Moment, Settings, Ticket, Traffic, VersionNumber,
+    AgentName, Content, Digest, HotReloadId, Identity, Moment, Settings, Ticket, Traffic,
+    VersionNumber,
 };
 use caxton_runtime::{AgentSpec, DirGrant, Outbound, StateSpec, Version};
 use caxton_store::Pin;
@@ -101,6 +102,8 @@ pub(super) struct Refused {
     pub file: String,
     pub error: String,
     pub since: Moment,
+    /// Of the component, where it was read.
+    pub component: Option<Digest>,
     /// By the watcher, which also says when the file is fine again.
     pub by_watch: bool,
 }
@@ -280,7 +283,7 @@ impl Live {
 
 /// What decides, with a caller's key, who belongs to a share: the same for the same content, in every process.
 fn salt(identity: &Identity) -> u64 {
-    let part = |digest: &caxton_rollout::Digest| {
+    let part = |digest: &Digest| {
         let bytes = digest.bytes();
         u64::from_le_bytes(std::array::from_fn(|at| {
             bytes.get(at).copied().unwrap_or_default()

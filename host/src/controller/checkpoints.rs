@@ -1,9 +1,10 @@
 //! What versions with state keep between calls is stored, so that a host that is killed goes on from there.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use caxton_rollout::{AgentName, Moment, VersionNumber};
+use caxton_rollout::{AgentName, Attention, Moment, VersionNumber};
 use caxton_runtime::{Snapshot, Version};
 use serde_json::{Value, json};
 
@@ -20,8 +21,8 @@ pub(super) struct Checkpoints {
     known: u64,
     /// Not before this moment.
     again_at: Moment,
-    /// That one could not be stored was told.
-    told: bool,
+    /// Why one could not be stored, and since when; told when it began.
+    trouble: Option<(String, Moment)>,
 }
 
 impl Checkpoints {
@@ -31,6 +32,21 @@ impl Checkpoints {
             known: version.checkpoints_until_now(),
             ..Self::default()
         }
+    }
+}
+
+impl Checkpoints {
+    /// What an operator must know while what the version remembers is on no disk.
+    pub fn attention(&self, number: VersionNumber, data: &Path) -> Option<Attention> {
+        let (problem, since) = self.trouble.as_ref()?;
+        Some(Attention {
+            kind: "state-not-stored",
+            since: *since,
+            text: format!(
+                "the state of version {number} cannot be stored, and a host that ended now would go on from an older one: {problem}"
+            ),
+            command: format!("look at the disk under {}", data.display()),
+        })
     }
 }
 
@@ -121,6 +137,7 @@ impl Controller {
                         known,
                         ..Checkpoints::default()
                     };
+                    self.changed.insert(agent);
                 }
             }
             StateNews::Stored {
@@ -144,14 +161,15 @@ impl Controller {
 
     /// The state of a version is not on disk: it is told once until it is.
     pub(super) fn not_stored(&mut self, agent: AgentName, number: VersionNumber, problem: String) {
-        let again_at = self.clock.now().after(AGAIN);
-        let told = match self.live(&agent, number) {
-            Some(live) => {
-                live.checkpoints.again_at = again_at;
-                std::mem::replace(&mut live.checkpoints.told, true)
-            }
-            None => false,
-        };
+        let now = self.clock.now();
+        let told = self.live(&agent, number).is_some_and(|live| {
+            live.checkpoints.again_at = now.after(AGAIN);
+            let before = live.checkpoints.trouble.take();
+            let since = before.as_ref().map_or(now, |(_, since)| *since);
+            live.checkpoints.trouble = Some((problem.clone(), since));
+            before.is_some()
+        });
+        self.changed.insert(agent.clone());
         if told {
             return;
         }
@@ -164,6 +182,7 @@ impl Controller {
     pub(super) fn is_stored(&mut self, agent: &AgentName, number: VersionNumber) {
         if let Some(live) = self.live(agent, number) {
             live.checkpoints = Checkpoints::known(&live.version);
+            self.changed.insert(agent.clone());
         }
     }
 }

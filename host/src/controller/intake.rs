@@ -24,6 +24,8 @@ use crate::policies::{Policies, Unusable};
 pub(super) struct Inspected {
     pub agent: AgentName,
     pub generation: u64,
+    /// What was looked into.
+    pub component: Digest,
     /// How often policies had changed when it began.
     pub policy_changes: u64,
     pub result: Result<(Found, Kept), Wrong>,
@@ -83,7 +85,7 @@ impl Controller {
                 file,
                 name,
                 problem,
-            } => self.refuse(name.as_deref(), file, problem.to_string(), true),
+            } => self.refuse(name.as_deref(), file, problem.to_string(), None),
             Change::Cleared { file, name } => self.clear(name.as_deref(), &file),
             Change::DirectoryLost { why } => self.directory_lost(why.to_string()),
             Change::DirectoryFound => self.directory_found(),
@@ -122,6 +124,7 @@ impl Controller {
         let dev = self.dev;
         let policy_changes = self.policy_changes;
         let name = agent.clone();
+        let digest = Digest::new(component.digest);
         self.spawn(async move {
             let file = name.to_string();
             let (component_again, config_again) = (component.clone(), config.clone());
@@ -171,6 +174,7 @@ impl Controller {
             Done::Inspected(Inspected {
                 agent,
                 generation,
+                component: digest,
                 policy_changes,
                 result,
             })
@@ -229,7 +233,7 @@ impl Controller {
                 if told {
                     return;
                 }
-                self.refuse(Some(agent.as_ref()), file, error, false);
+                self.refuse(Some(agent.as_ref()), file, error, Some(inspected.component));
             }
             Ok(((identity, material), kept)) => {
                 self.store.journal.taken(caxton_store::Content {
@@ -276,13 +280,21 @@ impl Controller {
         self.step(Event::Removed { agent });
     }
 
-    fn refuse(&mut self, name: Option<&str>, file: String, error: String, by_watch: bool) {
+    /// With what the component is where it was looked into; otherwise the watcher did not take the file.
+    fn refuse(
+        &mut self,
+        name: Option<&str>,
+        file: String,
+        error: String,
+        component: Option<Digest>,
+    ) {
         let agent = name.and_then(|name| AgentName::try_from(name.to_owned()).ok());
         let refused = Refused {
             file: file.clone(),
             error: error.clone(),
             since: self.clock.now(),
-            by_watch,
+            component,
+            by_watch: component.is_none(),
         };
         tracing::warn!(%file, "refused: {error}");
         self.tell(

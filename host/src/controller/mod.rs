@@ -52,6 +52,7 @@ use crate::config::RouteConfig;
 use crate::events::EventLog;
 use crate::folders::Folders;
 use crate::handle::{ControllerHandle, Ordered};
+use crate::logs::AgentLogs;
 use crate::policies::{Policies, PolicyNews};
 use crate::published::{AgentStatus, Published};
 use crate::records::Recorder;
@@ -121,6 +122,8 @@ pub struct Parts {
     pub routes: Arc<ArcSwap<RoutingTable>>,
     /// Where decisions are told.
     pub events: Arc<EventLog>,
+    /// What agents print.
+    pub logs: Arc<AgentLogs>,
     /// Where they are kept, with what they rest on.
     pub recorder: Recorder,
     /// What outlives this process.
@@ -159,6 +162,7 @@ pub struct Controller {
     routes: Arc<ArcSwap<RoutingTable>>,
     published: Arc<ArcSwap<Published>>,
     events: Arc<EventLog>,
+    logs: Arc<AgentLogs>,
     recorder: Recorder,
     store: Store,
     /// How far the journal is.
@@ -257,6 +261,7 @@ impl Controller {
             routes: parts.routes,
             published,
             events: parts.events,
+            logs: parts.logs,
             recorder: parts.recorder,
             untold: Vec::new(),
             answers: Vec::new(),
@@ -319,6 +324,7 @@ impl Controller {
                 _ = ticks.tick() => {
                     self.measure();
                     self.store_again();
+                    self.tidy_logs();
                 }
                 () = tokio::time::sleep_until(wakeup) => self.step(Event::Time),
                 Some(_) = self.resting.join_next() => continue,
@@ -402,6 +408,15 @@ impl Controller {
         });
         self.look_again
             .extend(unstored.map(|(name, _)| name.clone()));
+    }
+
+    /// What agents printed goes some time after the last of their versions.
+    fn tidy_logs(&self) {
+        let runs = |agent: &str| {
+            let entry = self.agents.iter().find(|(name, _)| name.as_ref() == agent);
+            entry.is_some_and(|(_, entry)| !entry.live.is_empty() || !entry.preparing.is_empty())
+        };
+        self.logs.tidy(self.clock.now(), runs);
     }
 
     fn on_done(&mut self, done: Done) {

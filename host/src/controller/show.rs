@@ -6,7 +6,7 @@ use caxton_rollout::{AgentName, Attention, HotReloadResult, VersionNumber};
 
 use super::Controller;
 use super::agent::{Agent, Refused};
-use crate::published::{AgentStatus, Live, LiveVersion, Published};
+use crate::published::{AgentStatus, Live, LiveVersion, Published, RefusedFile};
 
 /// Names of files that cannot be agents, of which the first so many are shown.
 const MAX_STRANGERS: usize = 100;
@@ -94,11 +94,15 @@ impl Controller {
     fn status(&mut self, name: &AgentName) -> Option<AgentStatus> {
         let history = self.history(name);
         let entry = self.agents.get(name)?;
+        let files: Vec<RefusedFile> = entry.refused.values().map(Refused::view).collect();
         let mut refused = entry.refused.values().peekable();
         let Some(mut view) = self.fleet.view(name) else {
             let error = refused.peek()?.error.clone();
-            let files = refused.map(attention).collect();
-            return Some(AgentStatus::refused(name.clone(), error, files));
+            let attention = refused.map(attention).collect();
+            return Some(AgentStatus {
+                refused: files,
+                ..AgentStatus::refused(name.clone(), error, attention)
+            });
         };
         if let Some(refused) = refused.peek() {
             view.last_error = Some(refused.error.clone());
@@ -112,9 +116,15 @@ impl Controller {
                 command: format!("change [route] in {name}.toml"),
             });
         }
+        let data = &self.folders.data;
+        let unstored = entry.live.iter();
+        view.attention.extend(
+            unstored.filter_map(|(number, live)| live.checkpoints.attention(*number, data)),
+        );
         Some(AgentStatus {
             view,
             live: running(entry),
+            refused: files,
             history,
         })
     }
@@ -135,6 +145,7 @@ fn running(entry: &Agent) -> Live {
         number: *number,
         version: Arc::downgrade(&live.version),
         listening: listener == Some(*number),
+        isolated: live.material.config.isolation,
         copies: (listener == Some(*number)).then_some(live.copies),
         rates: live.rates,
     };
@@ -143,6 +154,17 @@ fn running(entry: &Agent) -> Live {
         versions: entry.live.iter().map(version).collect(),
         gate: stateful.then(|| Arc::clone(&entry.gate)),
         longest_wait: entry.longest_wait,
+    }
+}
+
+impl Refused {
+    fn view(&self) -> RefusedFile {
+        RefusedFile {
+            file: self.file.clone(),
+            digest: self.component,
+            error: self.error.clone(),
+            since: self.since,
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use tokio::time::{Instant, timeout_at};
 
 use super::refused::Refused;
@@ -28,7 +28,7 @@ const REPLY_HEADER_BYTES: usize = 64 << 10;
 
 /// The whole body, or why there is none: longer than `limit`, or too slow. `idle` is the longest pause.
 pub(crate) async fn collect(
-    mut body: Incoming,
+    mut body: impl Body<Data = Bytes> + Unpin,
     limit: u64,
     idle: Duration,
 ) -> Result<Bytes, Refused> {

@@ -17,6 +17,7 @@
 //! - a caller that goes away takes its call with it: nothing of a request lives in a task of its own, but its copy.
 
 mod admission;
+pub(crate) mod by_hand;
 mod connection;
 mod forwarded;
 mod message;

@@ -115,10 +115,13 @@ async fn forward(
 
 /// The request with all of its body. Where one instance takes all calls, who sends slowly would keep the others waiting, and
 /// with its time cost the instance everything that it remembers.
-async fn take_whole(
-    request: Request<Incoming>,
+pub(super) async fn take_whole<B>(
+    request: Request<B>,
     version: &Version,
-) -> Result<Request<Full<Bytes>>, Refused> {
+) -> Result<Request<Full<Bytes>>, Refused>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     let limits = version.limits();
     let limit = limits.request_body;
     if request.body().size_hint().lower() > limit {
@@ -236,7 +239,7 @@ async fn in_turn<C: Future>(turn: Option<Turn>, call: C) -> C::Output {
     call.await
 }
 
-fn failed(error: CallError, witness: Option<Witness>) -> Refused {
+pub(super) fn failed(error: CallError, witness: Option<Witness>) -> Refused {
     if let Some(witness) = witness {
         witness.failed(&error);
     }

@@ -14,10 +14,7 @@ macro_rules! example {
 
 /// What every project has: the contract, and what the policy must say.
 const COMMON: [Embedded; 2] = [
-    (
-        "wit/policy.wit",
-        include_str!("../../../wit/policy/policy.wit"),
-    ),
+    ("wit/policy.wit", crate::wit::POLICY),
     ("scenarios.json", example!("scenarios.json")),
 ];
 

@@ -60,6 +60,8 @@ pub(crate) struct Judge {
     pub(crate) verdict: Option<Verdict>,
     pub(crate) why: Explanation,
     pub(crate) faults: u32,
+    /// When the first of them was.
+    pub(crate) faulty_since: Moment,
     /// How often there was something new to tell of it.
     pub(crate) news: u32,
     pub(crate) at: Moment,
@@ -74,6 +76,7 @@ impl Judge {
             verdict: None,
             why: Explanation::default(),
             faults: 0,
+            faulty_since: Moment::default(),
             news: 0,
             at: Moment::default(),
         }

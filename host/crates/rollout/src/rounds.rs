@@ -273,6 +273,9 @@ impl Reload {
 impl Judge {
     /// What it said before does not hold any more.
     pub(crate) fn fault(&mut self, cx: &mut Cx<'_>, reload: HotReloadId, fault: Fault) {
+        if self.faults == 0 {
+            self.faulty_since = cx.now;
+        }
         self.faults = self.faults.saturating_add(1);
         self.verdict = None;
         self.why = Explanation {

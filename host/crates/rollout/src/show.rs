@@ -190,7 +190,7 @@ impl Reload {
                 let text = format!("{} faults in a row: {}", judge.faults, judge.why.summary);
                 add(
                     "policy-faulty",
-                    judge.at,
+                    judge.faulty_since,
                     text,
                     format!("caxton policy inspect {policy}"),
                 );

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError};
@@ -44,6 +45,8 @@ pub struct LogLine {
     pub text: String,
     /// Lines of this version that were lost before this one.
     pub dropped_before: u64,
+    /// When it was printed.
+    pub at: SystemTime,
 }
 
 /// Takes the lines, one after the other, on a thread of its own.
@@ -131,6 +134,7 @@ impl LogSource {
             stream,
             text,
             dropped_before,
+            at: SystemTime::now(),
         };
         let queued = Queued {
             line,

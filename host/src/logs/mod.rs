@@ -1,0 +1,231 @@
+//! What agents print: the newest lines of each agent in memory, and a way to follow them.
+//!
+//! Lines come from the runtime one after the other, on a thread of their own, and go on to the log, or in dev mode to the screen. Each agent has a
+//! memory of its own, so that one that prints without end forgets its own lines and nobody else's. Where all memories together
+//! are too large, the largest gives way.
+//!
+//! A follower is a position in an agent's memory and nothing else: what it did not read in time is forgotten, and it is told how
+//! much that was. This is no journal: it ends with the process.
+//!
+//! What must hold: keeping a line waits for no reader, and the memory stays within [`MAX_LINES`], [`MAX_BYTES`] and
+//! [`MAX_ALL_BYTES`].
+
+mod ring;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+
+use caxton_rollout::{AgentName, Moment};
+use caxton_runtime::{LogLine, LogSink, LogStream, TracingSink};
+use serde::Serialize;
+use tokio::sync::watch;
+
+use self::ring::Ring;
+
+/// Lines that are remembered of one agent: some screens of what it said last.
+pub const MAX_LINES: usize = 1_000;
+
+/// Bytes that are remembered of one agent: the same for lines of usual length.
+pub const MAX_BYTES: usize = 256 * 1024;
+
+/// Bytes that are remembered of all agents: as much as 64 of them have at most.
+pub const MAX_ALL_BYTES: usize = 64 * MAX_BYTES;
+
+/// What a line costs beside its text.
+const LINE_BYTES: usize = 128;
+
+/// How long lines of an agent are kept of which nothing runs: whoever asks why it failed may come late.
+pub const KEPT_WHEN_GONE: Duration = Duration::from_secs(60 * 60);
+
+/// Lines that a follower is handed at once, so that it copies little while the memory is locked.
+const BATCH: usize = 256;
+
+/// One line that an agent printed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Line {
+    /// Its place in the agent's lines: it rises by one with each.
+    pub seq: u64,
+    /// When it was printed.
+    pub at: Moment,
+    /// By which version.
+    pub version: u64,
+    /// Where: `stdout` or `stderr`.
+    pub stream: &'static str,
+    /// Without its end.
+    pub text: String,
+    /// Lines of this version before this one that came too fast to be taken.
+    pub dropped_before: u64,
+}
+
+/// What a reader finds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Found {
+    /// Lines that were forgotten before they were read.
+    pub missed: u64,
+    /// What follows them, oldest first.
+    pub lines: Vec<Arc<Line>>,
+    /// Where to go on.
+    pub position: u64,
+}
+
+/// The memory of what agents print. One for each host; shared.
+#[derive(Debug)]
+pub struct AgentLogs {
+    book: Mutex<Book>,
+    /// Tells followers that there is something new, for whomever.
+    newest: watch::Sender<u64>,
+    /// Where each line goes as well.
+    onward: Arc<dyn LogSink>,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    agents: BTreeMap<Arc<str>, Ring>,
+    bytes: usize,
+    /// Lines of all agents so far: an agent that is forgotten and comes back begins beyond every number that it had.
+    so_far: u64,
+}
+
+impl Default for AgentLogs {
+    fn default() -> Self {
+        Self::and_to(Arc::new(TracingSink))
+    }
+}
+
+impl LogSink for AgentLogs {
+    fn line(&self, line: LogLine) {
+        self.keep(&line);
+        self.onward.line(line);
+    }
+}
+
+impl AgentLogs {
+    /// A memory whose lines go to `onward` as well.
+    #[must_use]
+    pub fn and_to(onward: Arc<dyn LogSink>) -> Self {
+        Self {
+            book: Mutex::default(),
+            newest: watch::Sender::new(0),
+            onward,
+        }
+    }
+
+    fn keep(&self, line: &LogLine) {
+        let at = line.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let kept = Line {
+            seq: 0,
+            at: Moment::default().after(at),
+            version: line.version,
+            stream: match line.stream {
+                LogStream::Stdout => "stdout",
+                LogStream::Stderr => "stderr",
+            },
+            text: line.text.clone(),
+            dropped_before: line.dropped_before,
+        };
+        let so_far = self.lock().keep(&line.agent, kept);
+        self.newest.send_replace(so_far);
+    }
+
+    /// What the agent printed after `position`, at most 256 lines; 0 for everything remembered.
+    #[must_use]
+    pub fn since(&self, agent: &AgentName, position: u64) -> Found {
+        let book = self.lock();
+        match book.agents.get(agent.as_ref()) {
+            Some(ring) => ring.since(position, BATCH),
+            None => Found {
+                position,
+                ..Found::default()
+            },
+        }
+    }
+
+    /// Whether anything is remembered of the agent.
+    #[must_use]
+    pub fn knows(&self, agent: &AgentName) -> bool {
+        self.lock().agents.contains_key(agent.as_ref())
+    }
+
+    /// A follower of the agent's lines after `position`.
+    #[must_use]
+    pub fn follow(self: &Arc<Self>, agent: AgentName, position: u64) -> Follower {
+        Follower {
+            newest: self.newest.subscribe(),
+            logs: Arc::clone(self),
+            agent,
+            position,
+        }
+    }
+
+    /// Forgets the lines of agents of which nothing runs any more, once they are old.
+    pub(crate) fn tidy(&self, now: Moment, runs: impl Fn(&str) -> bool) {
+        let mut book = self.lock();
+        let mut freed = 0;
+        book.agents.retain(|agent, ring| {
+            let stays = now.since(ring.newest_at()) < KEPT_WHEN_GONE || runs(agent);
+            if !stays {
+                freed += ring.bytes();
+            }
+            stays
+        });
+        book.bytes = book.bytes.saturating_sub(freed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Book> {
+        // Nothing inside can leave the book half changed in a way that harms, so a poisoned lock is as good as any.
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Book {
+    fn keep(&mut self, agent: &Arc<str>, line: Line) -> u64 {
+        let first = self.so_far.saturating_add(1);
+        self.so_far = first;
+        let ring = self
+            .agents
+            .entry(Arc::clone(agent))
+            .or_insert_with(|| Ring::beginning_with(first));
+        let before = ring.bytes();
+        ring.keep(line);
+        self.bytes = self.bytes.saturating_sub(before) + ring.bytes();
+        while self.bytes > MAX_ALL_BYTES {
+            let Some(largest) = self.agents.values_mut().max_by_key(|ring| ring.bytes()) else {
+                break;
+            };
+            self.bytes = self.bytes.saturating_sub(largest.forget_oldest());
+        }
+        self.so_far
+    }
+}
+
+/// A position in an agent's lines that moves on as they are read.
+#[derive(Debug)]
+pub struct Follower {
+    logs: Arc<AgentLogs>,
+    newest: watch::Receiver<u64>,
+    agent: AgentName,
+    position: u64,
+}
+
+impl Follower {
+    /// What comes next, at least one line; waits until there is one. Safe to cancel.
+    pub async fn next(&mut self) -> Found {
+        loop {
+            // Marked as seen before the look, so that a line that is kept after the look wakes the wait.
+            self.newest.borrow_and_update();
+            let found = self.logs.since(&self.agent, self.position);
+            if !found.lines.is_empty() {
+                self.position = found.position;
+                return found;
+            }
+            if self.newest.changed().await.is_err() {
+                // The sender lives in the memory that this follower holds; waiting is the truth if it were gone.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
