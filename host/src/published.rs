@@ -28,6 +28,8 @@ pub struct AgentStatus {
     /// What the core knows.
     #[serde(flatten)]
     pub view: AgentView,
+    /// False where its configuration says so: it does not run for as long as it does.
+    pub enabled: bool,
     /// Its versions as they run, and its gate.
     #[serde(flatten)]
     pub live: Live,
@@ -191,6 +193,7 @@ impl AgentStatus {
                 kept: Vec::new(),
                 verdicts: Vec::new(),
             },
+            enabled: true,
             live: Live::default(),
             refused: Vec::new(),
             history: Arc::new([]),

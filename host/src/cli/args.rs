@@ -7,8 +7,11 @@ use caxton_rollout::{AgentName, VersionNumber};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use http::{HeaderName, HeaderValue};
 
+use crate::config::SchemaKind;
+
 use super::backup::{BackupArgs, RestoreArgs};
 use super::dev::DevArgs;
+use super::check::CheckArgs;
 use super::explain::ExplainArgs;
 use super::gc::GcArgs;
 use super::new::NewArgs;
@@ -92,6 +95,10 @@ pub enum Command {
     Restore(RestoreArgs),
     /// Print the contract that agents or policies are written against, or write it into a directory
     Wit(WitArgs),
+    /// Look at an agent's files as a host would before running them, without deploying them
+    Check(CheckArgs),
+    /// Print the JSON Schema of the configuration files, for editors
+    Schema(SchemaArgs),
     /// Policies: look at them, check them, test them, measure them, ask them again over recorded reloads
     Policy(PolicyArgs),
 }
@@ -144,6 +151,14 @@ pub enum LogFormat {
     Human,
     /// One JSON object a line, for collectors of logs
     Json,
+}
+
+/// `caxton schema`
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// One of both files [default: both, as definitions of one schema]
+    #[arg(value_enum)]
+    pub file: Option<SchemaKind>,
 }
 
 /// `caxton demo`

@@ -9,6 +9,7 @@ mod acts;
 mod args;
 mod backup;
 mod call;
+mod check;
 mod client;
 mod dev;
 mod explain;
@@ -44,7 +45,7 @@ use serde_json::Value;
 
 pub use args::{
     AbortArgs, AgentArgs, CallArgs, Cli, Command, Connection, DemoArgs, DemoStrategy, EventsArgs,
-    HistoryArgs, ListArgs, LogFormat, OrderArgs, PromoteArgs, RollbackArgs, RunArgs, SetSplitArgs,
+    HistoryArgs, ListArgs, LogFormat, OrderArgs, PromoteArgs, RollbackArgs, RunArgs, SchemaArgs, SetSplitArgs,
     StateArg, StateArgs, TopArgs,
 };
 use client::Client;
@@ -121,6 +122,8 @@ async fn obey(command: Command) -> Result<(), Failure> {
         Command::Backup(args) => backup::backup(&args).await,
         Command::Restore(args) => backup::restore(&args).await,
         Command::Wit(args) => wit::wit(&args),
+        Command::Check(args) => check::check(&args).await,
+        Command::Schema(args) => print_json(&crate::config::schema(args.file)),
         Command::Policy(args) => policy::obey(args.command).await,
     }
 }

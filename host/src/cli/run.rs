@@ -13,7 +13,7 @@ use crate::host::Host;
 use crate::telemetry::{Exports, Telemetry};
 
 /// Read where it is there and no other is named.
-const DEFAULT_CONFIG: &str = "caxton.toml";
+pub(super) const DEFAULT_CONFIG: &str = "caxton.toml";
 
 pub(super) async fn run(args: RunArgs) -> Result<(), Failure> {
     let (dev, format) = (args.dev, args.log_format);

@@ -198,7 +198,11 @@ fn known(kind: &str, fields: &Fields<'_>) -> Option<(String, Tone)> {
             format!("decision records were lost{}", fields.because()),
             Tone::Bad,
         ),
-        "stopped" => ("stopped: its file is gone".to_owned(), Tone::Busy),
+        "disabled" => (
+            "turned off: its configuration says `enabled = false`".to_owned(),
+            Tone::Busy,
+        ),
+        "stopped" => (format!("stopped{}", fields.because()), Tone::Busy),
         crate::events::MISSED => {
             let missed = fields.number(crate::events::MISSED).unwrap_or(0);
             (
@@ -395,6 +399,7 @@ mod tests {
                 "rolled-back",
                 json!({"from": 3, "to": 2, "reason": "error-rate"}),
             ),
+            ("stopped", json!({"reason": "the file was removed"})),
             ("calls-cut", json!({"number": 1, "calls": 1})),
             ("missed", json!({"missed": 12})),
             (
@@ -444,6 +449,7 @@ mod tests {
             policy p is at fault: it trapped
             v2 is permanent (enough evidence)
             back from v3 to v2: error-rate
+            stopped: the file was removed
             1 call on v1 cut
             12 events are not remembered any more
             the reload v3 -> v2 ended after 988 ms: rolled-back, 0 requests lost

@@ -62,6 +62,7 @@ pub(super) fn agent_cells(agent: &Agent) -> [(String, Tone); 6] {
             status_tone(&reload.status),
         ),
         (None, Some(_)) => ("diverged".to_owned(), Tone::Bad),
+        (None, None) if agent.enabled == Some(false) => ("turned off".to_owned(), Tone::Faint),
         (None, None) => (String::new(), Tone::Plain),
     };
     let kinds: Vec<&str> = agent

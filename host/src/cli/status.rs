@@ -23,6 +23,12 @@ pub(super) fn status(agent: &Agent, now: u64, paint: Paint) -> String {
         ),
         paint,
     };
+    if agent.enabled == Some(false) {
+        page.line(
+            "turned off",
+            "its configuration says `enabled = false`".to_owned(),
+        );
+    }
     page.line("serves", number(agent.serving));
     page.line("stable", version(agent.stable.as_ref()));
     if agent.candidate.is_some() {

@@ -9,6 +9,8 @@ use serde_json::{Map, Value};
 pub(super) struct Agent {
     pub agent: String,
     pub state: String,
+    /// Not told by older hosts.
+    pub enabled: Option<bool>,
     pub stable: Option<Version>,
     pub candidate: Option<Version>,
     pub split: u8,

@@ -11,6 +11,7 @@ use http::HeaderName;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use super::env::Variables;
 use super::reload::{reload, traffic};
 use super::{ConfigError, are_tables, is_table, written};
 use crate::policies;
@@ -23,17 +24,19 @@ const CHECKPOINT: Duration = Duration::from_secs(10);
 /// Bytes of a snapshot unless said otherwise.
 const STATE_SIZE: u64 = 64 << 20;
 /// Rollback policies of one agent: each is asked at every tick.
-const MAX_POLICIES: usize = 16;
+pub(super) const MAX_POLICIES: usize = 16;
 /// Rollbacks that a breaker waits for at most: each is remembered with its agent.
-const MAX_BREAKER: u32 = 100;
+pub(super) const MAX_BREAKER: u32 = 100;
 /// More instances than this of one agent are more than the pool of all agents holds.
-const MAX_CONCURRENCY: u32 = 10_000;
+pub(super) const MAX_CONCURRENCY: u32 = 10_000;
 
 /// NAME.toml over `[defaults]`, with every value that was left out filled in.
 #[derive(Debug, Clone)]
 pub struct AgentConfig {
     /// Digest of the keys that were written and that a version runs with: grants, instances, limits and route.
     pub digest: Digest,
+    /// Whether the agent is to run at all.
+    pub enabled: bool,
     /// The component that the configuration goes with, where it says so.
     pub component: Option<Digest>,
     /// How a new version comes in.
@@ -51,7 +54,7 @@ pub struct AgentConfig {
     /// What one instance and one call may use.
     pub limits: Limits,
     /// Environment variables that the agent sees.
-    pub env: Vec<(String, String)>,
+    pub env: Variables,
     /// Directories that the agent sees, as written.
     pub dirs: Vec<written::Dir>,
     /// Origins that the agent may send requests to.
@@ -97,11 +100,20 @@ impl AgentConfig {
     /// # Errors
     /// The first thing that is wrong, with its line.
     pub fn read(file: &str, text: &str, defaults: &toml::Table) -> Result<Self, ConfigError> {
+        Self::over(file, text, defaults).map_err(|error| error.placed_over(text, defaults))
+    }
+
+    /// The tables under every agent's own, by themselves.
+    pub(super) fn of_defaults(file: &str, defaults: &toml::Table) -> Result<Self, ConfigError> {
+        Self::over(file, "", defaults)
+    }
+
+    fn over(file: &str, text: &str, defaults: &toml::Table) -> Result<Self, ConfigError> {
         // Read by itself first: only then do the parser's errors have the lines of this file.
         let wrong = |e: toml::de::Error| ConfigError::parsing(file, text, &e);
         toml::from_str::<written::Agent>(text).map_err(wrong)?;
         let own: toml::Table = toml::from_str(text).map_err(wrong)?;
-        let whole = laid_over(defaults.clone(), own);
+        let whole = over_defaults(defaults.clone(), own);
         tables(file, &whole)?;
         let written = whole.try_into();
         let written = written.map_err(|e| ConfigError::parsing(file, "", &e))?;
@@ -113,6 +125,7 @@ impl AgentConfig {
         let limits = limits(file, &written.limits)?;
         Ok(Self {
             digest,
+            enabled: or(written.enabled, true),
             component: written.component,
             traffic: traffic(file, &written.reload)?,
             state: state(&written.state),
@@ -127,7 +140,7 @@ impl AgentConfig {
             },
             instances: instances(file, &written.instances)?,
             limits,
-            env: env(file, written.grants)?,
+            env: written.grants.env.checked(file)?,
             route: route(file, written.route)?,
         })
     }
@@ -148,7 +161,10 @@ fn tables(file: &str, whole: &toml::Table) -> Result<(), ConfigError> {
         .into_iter()
         .try_for_each(|key| is_table(file, whole, key))?;
     if let Some(toml::Value::Table(reload)) = whole.get("reload") {
-        is_table(file, reload, "mirror")?;
+        is_table(file, reload, "reload.mirror")?;
+    }
+    if let Some(toml::Value::Table(rollback)) = whole.get("rollback") {
+        is_table(file, rollback, "rollback.breaker")?;
     }
     let lists = [
         ("reload", "stages"),
@@ -164,8 +180,26 @@ pub(super) fn or<T>(written: Option<T>, default: T) -> T {
     written.unwrap_or(default)
 }
 
+/// NAME.toml over the tables below it.
+pub(super) fn over_defaults(mut below: toml::Table, own: toml::Table) -> toml::Table {
+    // A header and a cookie are no two keys of one table: one of them is written, and replaces the other.
+    let says = |tables: &toml::Table| {
+        let reload = tables.get("reload").and_then(toml::Value::as_table);
+        reload.is_some_and(|reload| reload.contains_key(AFFINITY))
+    };
+    if says(&own)
+        && let Some(toml::Value::Table(reload)) = below.get_mut("reload")
+    {
+        reload.remove(AFFINITY);
+    }
+    laid_over(below, own)
+}
+
+/// The key of `[reload]` that is one value, though it is written as a table.
+const AFFINITY: &str = "affinity";
+
 /// `own` over `below`, table by table and key by key; arrays are replaced whole.
-pub(super) fn laid_over(mut below: toml::Table, own: toml::Table) -> toml::Table {
+fn laid_over(mut below: toml::Table, own: toml::Table) -> toml::Table {
     for (key, value) in own {
         let value = match (below.remove(&key), value) {
             (Some(toml::Value::Table(under)), toml::Value::Table(over)) => {
@@ -228,11 +262,12 @@ fn state(written: &written::State) -> StateConfig {
 }
 
 fn outbound(file: &str, grants: &written::Grants) -> Result<Vec<Origin>, ConfigError> {
-    let origin = |text: &String| {
-        text.parse()
-            .map_err(|e| ConfigError::new(file, format!("`grants.outbound`: {e}")))
+    let origin = |(at, text): (usize, &String)| {
+        text.parse().map_err(|e| {
+            ConfigError::of(file, "grants.outbound", format!(": {e}")).at(&at.to_string())
+        })
     };
-    grants.outbound.iter().map(origin).collect()
+    grants.outbound.iter().enumerate().map(origin).collect()
 }
 
 fn dirs(file: &str, grants: &written::Grants) -> Result<Vec<written::Dir>, ConfigError> {
@@ -243,13 +278,12 @@ fn dirs(file: &str, grants: &written::Grants) -> Result<Vec<written::Dir>, Confi
             .take(at)
             .any(|other| other.guest == dir.guest);
         if !dir.guest.starts_with('/') || dir.guest.contains('\0') || twice {
-            return Err(ConfigError::new(
-                file,
-                format!(
-                    "`grants.dirs` cannot show {:?} to the agent: a guest path begins with a slash and stands once",
-                    dir.guest
-                ),
-            ));
+            let why = format!(
+                " cannot show {:?} to the agent: a guest path begins with a slash and stands once",
+                dir.guest
+            );
+            let wrong = ConfigError::of(file, "grants.dirs", why);
+            return Err(wrong.at(&at.to_string()).at("guest"));
         }
     }
     Ok(grants.dirs.clone())
@@ -261,36 +295,43 @@ fn rollback(file: &str, written: written::Rollback) -> Result<RollbackSettings, 
         None => default.policies,
         Some(list) => list
             .into_iter()
-            .map(|policy| {
+            .enumerate()
+            .map(|(at, policy)| {
+                let at = at.to_string();
+                let settings = json(file, "rollback.policies", Some(policy.settings));
+                let name = policy_name(file, "rollback.policies", policy.name);
                 Ok(PolicyRef {
-                    settings: json(file, "rollback.policies.settings", Some(policy.settings))?,
-                    name: policy_name(file, "rollback.policies", policy.name)?,
+                    settings: settings.map_err(|error| error.at(&at).at("settings"))?,
+                    name: name.map_err(|error| error.at(&at).at("name"))?,
                     mode: policy.mode,
                 })
             })
             .collect::<Result<_, ConfigError>>()?,
     };
     if policies.len() > MAX_POLICIES {
-        return Err(ConfigError::new(
+        return Err(ConfigError::of(
             file,
+            "rollback.policies",
             format!(
-                "`rollback.policies` names {} policies: at most {MAX_POLICIES}, because each is asked at every tick",
+                " names {} policies: at most {MAX_POLICIES}, because each is asked at every tick",
                 policies.len()
             ),
         ));
     }
     let enabled = or(written.enabled, default.enabled);
     if enabled && !policies.iter().any(|p| p.mode == PolicyMode::Enforce) {
-        return Err(ConfigError::new(
+        return Err(ConfigError::of(
             file,
-            "`rollback.policies` has no policy with mode = \"enforce\", so nothing would judge a new version: \
+            "rollback.policies",
+            " has no policy with mode = \"enforce\", so nothing would judge a new version: \
              add one, or say `enabled = false` under [rollback]",
         ));
     }
     if let Some(twice) = repeated(&policies) {
-        return Err(ConfigError::new(
+        return Err(ConfigError::of(
             file,
-            format!("`rollback.policies` names `{twice}` twice: leave one of them"),
+            "rollback.policies",
+            format!(" names `{twice}` twice: leave one of them"),
         ));
     }
     Ok(RollbackSettings {
@@ -308,10 +349,11 @@ fn breaker(file: &str, written: &written::Breaker) -> Result<Breaker, ConfigErro
     let default = Breaker::default();
     let count = or(written.count, default.count);
     if count > MAX_BREAKER {
-        return Err(ConfigError::new(
+        return Err(ConfigError::of(
             file,
+            "rollback.breaker.count",
             format!(
-                "`rollback.breaker.count` is {count}: it goes from 1 to {MAX_BREAKER}, and 0 means that it never holds a version back"
+                " is {count}: it goes from 1 to {MAX_BREAKER}, and 0 means that it never holds a version back"
             ),
         ));
     }
@@ -336,7 +378,7 @@ pub(super) fn json(
 ) -> Result<String, ConfigError> {
     policies::as_json(&table.unwrap_or_default())
         .map(|settings| serde_json::Value::Object(settings).to_string())
-        .map_err(|e| ConfigError::new(file, format!("`{key}`: {e}")))
+        .map_err(|e| ConfigError::of(file, key, format!(": {e}")))
 }
 
 /// Names `key` says a policy by; whether there is one is another question.
@@ -344,30 +386,34 @@ pub(super) fn policy_name(file: &str, key: &str, name: String) -> Result<String,
     if caxton_watch::is_name(&name) {
         return Ok(name);
     }
-    Err(ConfigError::new(
+    Err(ConfigError::of(
         file,
+        key,
         format!(
-            "`{key}` names {name:?}, and no policy can have that name: 1 to 64 of a-z 0-9 - _, the first a letter or a digit"
+            " names {name:?}, and no policy can have that name: 1 to 64 of a-z 0-9 - _, the first a letter or a digit"
         ),
     ))
 }
 
 fn instances(file: &str, written: &written::Instances) -> Result<Option<Instances>, ConfigError> {
     if written.reuse == Some(0) {
-        return Err(ConfigError::new(
+        return Err(ConfigError::of(
             file,
-            "`instances.reuse` is 0: an instance takes at least one request; \
+            "instances.reuse",
+            " is 0: an instance takes at least one request; \
              write mode = \"fresh\" for a new instance each time",
         ));
     }
     match (written.mode, written.reuse) {
-        (Some(written::Mode::Fresh), Some(_)) => Err(ConfigError::new(
+        (Some(written::Mode::Fresh), Some(_)) => Err(ConfigError::of(
             file,
-            "`instances.reuse` goes with mode = \"reused\": remove it, or change the mode",
+            "instances.reuse",
+            " goes with mode = \"reused\": remove it, or change the mode",
         )),
-        (Some(written::Mode::Single), Some(_)) => Err(ConfigError::new(
+        (Some(written::Mode::Single), Some(_)) => Err(ConfigError::of(
             file,
-            "`instances.reuse` goes with mode = \"reused\": a single instance takes all requests of its version",
+            "instances.reuse",
+            " goes with mode = \"reused\": a single instance takes all requests of its version",
         )),
         (Some(written::Mode::Fresh), None) => Ok(Some(Instances::Fresh)),
         (Some(written::Mode::Single), None) => Ok(Some(Instances::Single)),
@@ -383,9 +429,10 @@ fn limits(file: &str, written: &written::Limits) -> Result<Limits, ConfigError> 
     let default = Limits::default();
     let concurrency = or(written.concurrency, default.concurrency);
     if !(1..=MAX_CONCURRENCY).contains(&concurrency) {
-        return Err(ConfigError::new(
+        return Err(ConfigError::of(
             file,
-            format!("`limits.concurrency` is {concurrency}: it goes from 1 to {MAX_CONCURRENCY}"),
+            "limits.concurrency",
+            format!(" is {concurrency}: it goes from 1 to {MAX_CONCURRENCY}"),
         ));
     }
     Ok(Limits {
@@ -396,23 +443,6 @@ fn limits(file: &str, written: &written::Limits) -> Result<Limits, ConfigError> 
         request_body: or(written.request_body, default.request_body),
         reply_body: or(written.reply_body, default.reply_body),
     })
-}
-
-fn env(file: &str, grants: written::Grants) -> Result<Vec<(String, String)>, ConfigError> {
-    for (name, value) in &grants.env {
-        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-            // What stands behind a `=` was meant to be a value.
-            let name = name.split('=').next().unwrap_or_default();
-            return Err(ConfigError::new(
-                file,
-                format!(
-                    "`grants.env` cannot hold {name:?}: a name is not empty and has no `=`, and neither a name \
-                     nor a value has a NUL"
-                ),
-            ));
-        }
-    }
-    Ok(grants.env.into_iter().collect())
 }
 
 fn route(file: &str, written: written::Route) -> Result<RouteConfig, ConfigError> {
@@ -428,5 +458,5 @@ fn claim<T: FromStr<Err = RouteSyntaxError>>(
     written: Option<String>,
 ) -> Result<Option<T>, ConfigError> {
     let parsed = written.map(|text| text.parse()).transpose();
-    parsed.map_err(|e| ConfigError::new(file, format!("`{key}`: {e}")))
+    parsed.map_err(|e| ConfigError::of(file, key, format!(": {e}")))
 }

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use caxton_store::Limits;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{AgentConfig, ConfigError, is_table, units, written};
+use super::{AgentConfig, ConfigError, is_table, schema, units, written};
 
 /// The host's settings with every value filled in.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,7 +46,9 @@ pub struct HostConfig {
 }
 
 /// Events that are kept: fewer than this do not tell one agent's reloads.
-const EVENTS: std::ops::RangeInclusive<u64> = 100..=10_000_000;
+const FEWEST_EVENTS: u64 = 100;
+/// More of them are a file that nobody reads.
+const MOST_EVENTS: u64 = 10_000_000;
 
 impl Default for HostConfig {
     fn default() -> Self {
@@ -69,45 +72,83 @@ impl Default for HostConfig {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// What the host itself is told, `caxton.toml`; it is read at the start.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct File {
+pub(super) struct File {
+    /// The host's own settings.
     host: Host,
+    /// What every agent's own file is laid over, key by key.
+    #[schemars(with = "written::Agent")]
     defaults: toml::Table,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Host {
+    /// The watched directory with NAME.wasm files. Paths here are relative to the folder of this file.
+    #[schemars(extend("default" = "agents"))]
     agents: Option<PathBuf>,
+    /// The directory with policies of your own.
+    #[schemars(extend("default" = "policies"))]
     policies: Option<PathBuf>,
+    /// Where the host keeps what is its own; outside of the agents directory.
+    #[schemars(extend("default" = ".caxton"))]
     data_dir: Option<PathBuf>,
+    /// Where requests come in: address and port.
+    #[schemars(schema_with = "schema::address", extend("default" = "127.0.0.1:8080"))]
     listen: Option<SocketAddr>,
+    /// Where operators come in: address and port.
+    #[schemars(schema_with = "schema::address", extend("default" = "127.0.0.1:8081"))]
     admin: Option<SocketAddr>,
+    /// Reloads that are prepared at once.
+    #[schemars(range(min = 1), extend("default" = 5))]
     max_reloads: Option<usize>,
+    /// How often traffic is summed up and judged.
     #[serde(deserialize_with = "units::limit")]
+    #[schemars(schema_with = "schema::limit", extend("default" = "1s"))]
     tick: Option<Duration>,
+    /// How long a file must stand still where its end cannot be seen.
     #[serde(deserialize_with = "units::wait")]
+    #[schemars(schema_with = "schema::wait", extend("default" = "200ms"))]
     settle: Option<Duration>,
+    /// How often the directory is listed, whatever the events say.
     #[serde(deserialize_with = "units::limit")]
+    #[schemars(schema_with = "schema::limit", extend("default" = "2s"))]
     rescan: Option<Duration>,
+    /// How long a file must be gone before that is believed.
     #[serde(deserialize_with = "units::wait")]
+    #[schemars(schema_with = "schema::wait", extend("default" = "5s"))]
     remove_grace: Option<Duration>,
+    /// Watch by listing only: for network and bind mounts, which send no events.
+    #[schemars(extend("default" = false))]
     poll: Option<bool>,
+    /// A program and its arguments, started when something waits for a person, and when it no longer does. In the data directory,
+    /// with what waits as JSON on its standard input.
+    #[schemars(extend("default" = []))]
     on_attention: Vec<String>,
+    /// How much is kept of what happened; what is beyond goes by itself, the oldest first.
     retention: Retention,
 }
 
 /// How much is kept: of decision records and of events, by what it takes and by its age.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Retention {
+    /// Decision records of all reloads.
     #[serde(deserialize_with = "units::kept")]
+    #[schemars(schema_with = "schema::kept", extend("default" = "1GiB"))]
     records: Option<u64>,
+    /// Decision records of reloads that are over.
     #[serde(deserialize_with = "units::age")]
+    #[schemars(schema_with = "schema::age", extend("default" = "90d"))]
     records_age: Option<Duration>,
+    /// Events, and as many orders.
+    #[schemars(range(min = FEWEST_EVENTS, max = MOST_EVENTS), extend("default" = 100_000))]
     events: Option<u64>,
+    /// Events and orders.
     #[serde(deserialize_with = "units::age")]
+    #[schemars(schema_with = "schema::age", extend("default" = "90d"))]
     events_age: Option<Duration>,
 }
 
@@ -147,7 +188,22 @@ impl HostConfig {
         let parse = |e: toml::de::Error| ConfigError::parsing(name, text, &e);
         let File { host, defaults } = toml::from_str(text).map_err(parse)?;
         toml::from_str::<DefaultsOnly>(text).map_err(parse)?;
-        is_table(name, &toml::from_str(text).map_err(parse)?, "host")?;
+        Self::meaning(name, text, host, defaults, folder).map_err(|error| error.placed(text))
+    }
+
+    fn meaning(
+        name: &str,
+        text: &str,
+        host: Host,
+        defaults: toml::Table,
+        folder: &Path,
+    ) -> Result<Self, ConfigError> {
+        let parse = |e: toml::de::Error| ConfigError::parsing(name, text, &e);
+        let tables: toml::Table = toml::from_str(text).map_err(parse)?;
+        is_table(name, &tables, "host")?;
+        if let Some(toml::Value::Table(host)) = tables.get("host") {
+            is_table(name, host, "host.retention")?;
+        }
         let default = Self::default();
         let config = Self {
             agents: folder.join(host.agents.unwrap_or(default.agents)),
@@ -167,23 +223,17 @@ impl HostConfig {
             dev: default.dev,
         };
         if config.max_reloads == 0 {
-            return Err(ConfigError::new(
-                name,
-                "`host.max_reloads` is 0, so nothing could ever be deployed: write 1 or more",
-            ));
+            let why = " is 0, so nothing could ever be deployed: write 1 or more";
+            return Err(ConfigError::of(name, "host.max_reloads", why));
         }
-        let (fewest, most) = (EVENTS.start(), EVENTS.end());
-        if !EVENTS.contains(&config.retention.events) {
-            return Err(ConfigError::new(
-                name,
-                format!(
-                    "`host.retention.events` is {}: it goes from {fewest} to {most}",
-                    config.retention.events
-                ),
-            ));
+        let events = config.retention.events;
+        if !(FEWEST_EVENTS..=MOST_EVENTS).contains(&events) {
+            let why = format!(" is {events}: it goes from {FEWEST_EVENTS} to {MOST_EVENTS}");
+            return Err(ConfigError::of(name, "host.retention.events", why));
         }
         // What only shows once the defaults are taken together is found at start and not at the first deployment.
-        AgentConfig::read(name, "", &config.defaults)?;
+        AgentConfig::of_defaults(name, &config.defaults)
+            .map_err(|error| error.below("defaults"))?;
         Ok(config)
     }
 }
@@ -214,6 +264,36 @@ mod tests {
         assert_eq!(age, Duration::from_secs(60 * 60));
     }
 
+    #[test]
+    fn each_key_is_as_written_and_paths_begin_at_the_file() {
+        let text = "[host]\nagents = \"a\"\npolicies = \"/p\"\ndata_dir = \"../d\"\nlisten = \"0.0.0.0:1\"\nadmin = \"[::1]:2\"\n\
+                    max_reloads = 3\ntick = \"2s\"\nsettle = \"3s\"\nrescan = \"4s\"\nremove_grace = \"6s\"\npoll = true\n";
+        let config = HostConfig::read("caxton.toml", text, Path::new("/etc")).unwrap();
+        let expected = HostConfig {
+            agents: PathBuf::from("/etc/a"),
+            policies: PathBuf::from("/p"),
+            data_dir: PathBuf::from("/etc/../d"),
+            listen: "0.0.0.0:1".parse().unwrap(),
+            admin: "[::1]:2".parse().unwrap(),
+            max_reloads: 3,
+            tick: Duration::from_secs(2),
+            settle: Duration::from_secs(3),
+            rescan: Duration::from_secs(4),
+            remove_grace: Duration::from_secs(6),
+            poll: true,
+            ..HostConfig::default()
+        };
+        assert_eq!(config, expected);
+    }
+
+    #[test]
+    fn what_is_wrong_below_defaults_is_told_with_its_line() {
+        refused(
+            "[host]\npoll = true\n[defaults.limits]\nmemory = \"1GiB\"\nconcurrency = 0\n",
+            expect!["caxton.toml: line 5: `limits.concurrency` is 0: it goes from 1 to 10000"],
+        );
+    }
+
     fn refused(text: &str, expected: Expect) {
         expected.assert_eq(&read(text).unwrap_err().to_string());
     }
@@ -228,9 +308,9 @@ mod tests {
         );
         refused(
             "[host.retention]\nrecords = 5\n",
-            expect![
-                "caxton.toml: line 2, `records = 5`: expected a size in quotes, such as 64MiB, and found integer"
-            ],
+            expect![[
+                r#"caxton.toml: line 2, `records = 5`: expected a size in quotes, such as 64MiB, and found a number without quotes; did you mean "5MiB"?"#
+            ]],
         );
         refused(
             "[host.retention]\nrecords_age = \"1s\"\n",
@@ -246,12 +326,14 @@ mod tests {
         );
         refused(
             "[host.retention]\nevents = 5\n",
-            expect!["caxton.toml: `host.retention.events` is 5: it goes from 100 to 10000000"],
+            expect![
+                "caxton.toml: line 2: `host.retention.events` is 5: it goes from 100 to 10000000"
+            ],
         );
         refused(
             "[host.retention]\nevents = \"many\"\n",
             expect![[
-                r#"caxton.toml: line 2, `events = "many"`: invalid type: string "many", expected u64"#
+                r#"caxton.toml: line 2, `events = "many"`: expected a whole number from 0, and found string "many""#
             ]],
         );
         refused(

@@ -3,7 +3,8 @@
 use toml::Value;
 
 use super::ConfigError;
-use super::agent::laid_over;
+use super::agent::over_defaults;
+use super::env::FROM;
 
 /// What stands in the place of a granted variable's value.
 const NOT_SHOWN: &str = "(not shown)";
@@ -16,11 +17,12 @@ const NOT_SHOWN: &str = "(not shown)";
 pub fn whole(file: &str, text: &str, defaults: &toml::Table) -> Result<String, ConfigError> {
     let own: toml::Table =
         toml::from_str(text).map_err(|error| ConfigError::parsing(file, text, &error))?;
-    let whole = laid_over(defaults.clone(), own);
+    let whole = over_defaults(defaults.clone(), own);
     toml::to_string(&whole).map_err(|error| ConfigError::new(file, error.to_string()))
 }
 
-/// The same for people and for the journal: values of granted variables are left out.
+/// The same for people and for the journal: values of granted variables are left out. Where the host's own environment has
+/// them, the name that they have there is no value.
 #[must_use]
 pub fn shown(whole: &str) -> String {
     let Ok(mut table) = toml::from_str::<toml::Table>(whole) else {
@@ -30,7 +32,12 @@ pub fn shown(whole: &str) -> String {
     let env = grants
         .and_then(|grants| grants.get_mut("env"))
         .and_then(Value::as_table_mut);
-    for (_, value) in env.into_iter().flatten() {
+    let is_written = |value: &Value| value.get(FROM).is_none();
+    for (_, value) in env
+        .into_iter()
+        .flatten()
+        .filter(|(_, value)| is_written(value))
+    {
         *value = Value::String(NOT_SHOWN.to_owned());
     }
     toml::to_string(&table).unwrap_or_default()
@@ -43,8 +50,7 @@ mod tests {
 
     const DEFAULTS: &str =
         "[limits]\nmemory = \"32MiB\"\nconcurrency = 7\n[grants.env]\nLEVEL = \"info\"\n";
-    const OWN: &str =
-        "[grants.env]\nKEY = \"s3cret\"\n[limits]\nmemory = \"1GiB\"\n[reload]\nbake = \"1m\"\n";
+    const OWN: &str = "[grants.env]\nKEY = \"s3cret\"\nTOKEN = { from_env = \"HOST_TOKEN\" }\n[limits]\nmemory = \"1GiB\"\n[reload]\nbake = \"1m\"\n";
 
     #[test]
     fn what_is_kept_is_the_same_version() {
@@ -67,6 +73,7 @@ mod tests {
             "{shown}"
         );
         assert!(shown.contains("KEY = \"(not shown)\""), "{shown}");
+        assert!(shown.contains("HOST_TOKEN"), "{shown}");
         assert!(shown.contains("concurrency = 7"), "{shown}");
     }
 }

@@ -4,23 +4,30 @@
 
 mod agent;
 mod dev;
+mod env;
 mod host;
 pub(crate) mod kept;
+mod place;
 mod reload;
+mod schema;
 mod units;
+mod words;
 mod written;
 
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod tests;
 
 pub use agent::{AgentConfig, RouteConfig, StateConfig, TrafficConfig};
+pub use env::{Variable, Variables};
 pub use host::HostConfig;
+pub use schema::Kind as SchemaKind;
+pub(crate) use schema::schema;
 pub(crate) use units::unhex;
 pub use written::{Dir, Mode};
-
-use caxton_runtime::nearest;
 
 /// What is wrong with a configuration, where, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +37,10 @@ pub struct ConfigError {
     pub file: String,
     /// Line, key and problem.
     pub message: String,
+    /// Where the key is, from the outside to the inside; empty where the message has its line already, or none.
+    path: Vec<String>,
+    /// So many of these names stand in the message, and must stand in a file for its line to be told.
+    shown: usize,
 }
 
 impl ConfigError {
@@ -37,15 +48,64 @@ impl ConfigError {
         Self {
             file: file.to_owned(),
             message: message.into(),
+            path: Vec::new(),
+            shown: 0,
         }
+    }
+
+    /// What is wrong with the value of a key, which the message begins with: `what` goes on from there.
+    fn of(file: &str, key: &str, what: impl std::fmt::Display) -> Self {
+        let path: Vec<String> = key.split('.').map(str::to_owned).collect();
+        Self {
+            shown: path.len(),
+            path,
+            ..Self::new(file, format!("`{key}`{what}"))
+        }
+    }
+
+    /// More closely: an entry of the table, or by its place from 0 of the list.
+    fn at(mut self, entry: &str) -> Self {
+        self.path.push(entry.to_owned());
+        self
+    }
+
+    /// The key stands in this table of the file.
+    fn below(mut self, table: &str) -> Self {
+        if self.shown > 0 {
+            self.path.insert(0, table.to_owned());
+            self.shown += 1;
+        }
+        self
+    }
+
+    /// With the line of its key, where that stands in the file's text.
+    fn placed(mut self, text: &str) -> Self {
+        if let Some(line) = place::line_of_key(text, &self.path, self.shown) {
+            self.message = format!("line {line}: {}", self.message);
+            self.path.clear();
+            self.shown = 0;
+        }
+        self
+    }
+
+    /// Where the key stands in neither file's text but in the tables below every agent's own, it says so.
+    fn placed_over(self, text: &str, defaults: &toml::Table) -> Self {
+        let mut placed = self.placed(text);
+        let shown = placed.path.get(..placed.shown).unwrap_or_default();
+        if holds(defaults, shown) {
+            placed
+                .message
+                .push_str("; it stands in [defaults] of the host's configuration");
+        }
+        placed
     }
 
     /// A parser's error on one line: where, what stands there, what is wrong, and the nearest key where it is unknown.
     pub(crate) fn parsing(file: &str, text: &str, error: &toml::de::Error) -> Self {
-        let hint = nearest_key(error.message())
+        let hint = words::meant(error.message())
             .map(|near| format!("; did you mean `{near}`?"))
             .unwrap_or_default();
-        let mut message = error.message().replace('\n', ", ");
+        let mut message = words::plain(error.message());
         let mut place = match error.span() {
             Some(span) => line_of(text, span.start),
             None => line_that_fails(text, error.message()).map(|number| (number, "")),
@@ -54,13 +114,14 @@ impl ConfigError {
         if let Some((number, line)) = place
             && may_be_secret(text, start, line)
         {
-            // serde quotes values in backticks, texts in quotation marks.
+            // Values are quoted in backticks, texts in quotation marks.
             let told = message
                 .split(['`', '"'])
                 .next()
                 .unwrap_or_default()
                 .trim_end();
-            message = format!("line {number}, in what is granted (not shown here): {told}");
+            let granted = granted(text, start);
+            message = format!("line {number}, in {granted} (not shown here): {told}");
             place = None;
         }
         // Where no key of that name is, or what is written is no TOML, a variable may have lost its table: of the line only what
@@ -77,6 +138,33 @@ impl ConfigError {
                 None => format!("{message}{hint}"),
             },
         )
+    }
+}
+
+/// Which of the grants it is, as far as that is certain: names of variables are not told, since what has lost its place may be a
+/// value.
+fn granted(text: &str, offset: usize) -> String {
+    let path = place::key_at(text, offset);
+    let known: &[&str] = &["defaults", "grants", "env", "dirs", "outbound"];
+    let names: Vec<&str> = path
+        .iter()
+        .map(String::as_str)
+        .take_while(|name| known.contains(name))
+        .collect();
+    match names.as_slice() {
+        ["grants", ..] | ["defaults", "grants", ..] => format!("`{}`", names.join(".")),
+        _ => "what is granted".to_owned(),
+    }
+}
+
+/// Whether there is such a key in the tables.
+fn holds(tables: &toml::Table, path: &[String]) -> bool {
+    let Some((first, rest)) = path.split_first() else {
+        return false;
+    };
+    match tables.get(first) {
+        Some(toml::Value::Table(inner)) if !rest.is_empty() => holds(inner, rest),
+        found => rest.is_empty() && found.is_some(),
     }
 }
 
@@ -123,11 +211,13 @@ fn line_that_fails(text: &str, message: &str) -> Option<usize> {
 
 /// serde takes a list for a table, with its values in the order of our fields, which nobody is told.
 fn is_table(file: &str, tables: &toml::Table, key: &str) -> Result<(), ConfigError> {
+    let name = key.rsplit('.').next().unwrap_or(key);
     let is_list = |value: &toml::Value| value.is_array();
-    match tables.get(key).is_some_and(is_list) {
-        true => Err(ConfigError::new(
+    match tables.get(name).is_some_and(is_list) {
+        true => Err(ConfigError::of(
             file,
-            format!("`{key}` is a list, and must be a table: write [{key}]"),
+            key,
+            format!(" is a list, and must be a table: write [{key}]"),
         )),
         false => Ok(()),
     }
@@ -139,11 +229,10 @@ fn are_tables(file: &str, tables: &toml::Table, table: &str, key: &str) -> Resul
         .get(table)
         .and_then(|table| table.get(key)?.as_array());
     match list.into_iter().flatten().any(toml::Value::is_array) {
-        true => Err(ConfigError::new(
+        true => Err(ConfigError::of(
             file,
-            format!(
-                "`{table}.{key}` holds a list, and must hold tables: write {key} = [{{ KEY = VALUE }}]"
-            ),
+            &format!("{table}.{key}"),
+            format!(" holds a list, and must hold tables: write {key} = [{{ KEY = VALUE }}]"),
         )),
         false => Ok(()),
     }
@@ -166,10 +255,4 @@ fn line_of(text: &str, offset: usize) -> Option<(usize, &str)> {
         .nth(SHOWN)
         .map_or(line.len(), |(at, _)| at);
     Some((number, line.get(..end)?))
-}
-
-/// The known key that is most like the unknown one in serde's message, if any is.
-fn nearest_key(message: &str) -> Option<&str> {
-    let (unknown, known) = message.strip_prefix("unknown field `")?.split_once('`')?;
-    nearest(unknown, known.split('`').skip(1).step_by(2))
 }

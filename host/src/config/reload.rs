@@ -49,30 +49,32 @@ fn split(file: &str, percent: u8) -> Result<u8, ConfigError> {
     if (1..=99).contains(&percent) {
         return Ok(percent);
     }
-    Err(ConfigError::new(
+    Err(ConfigError::of(
         file,
+        "reload.split",
         format!(
-            "`reload.split` is {percent}: it goes from 1 to 99 per cent, because at 0 nothing is tried and at 100 nothing is \
+            " is {percent}: it goes from 1 to 99 per cent, because at 0 nothing is tried and at 100 nothing is \
              split; for all traffic at once write strategy = \"graceful\""
         ),
     ))
 }
 
 fn stages_of(file: &str, written: &[written::Stage]) -> Result<Vec<Stage>, ConfigError> {
-    let wrong = |why: String| Err(ConfigError::new(file, format!("`reload.stages`: {why}")));
+    let wrong = |why: String| ConfigError::of(file, "reload.stages", format!(": {why}"));
     if written.is_empty() || written.len() > MAX_STAGES {
-        return wrong(format!(
+        return Err(wrong(format!(
             "write 1 to {MAX_STAGES} of them, or leave the key out"
-        ));
+        )));
     }
     let mut before = 0;
-    for stage in written {
+    for (at, stage) in written.iter().enumerate() {
         if !(1..=99).contains(&stage.split) || stage.split <= before {
-            return wrong(format!(
+            let wrong = wrong(format!(
                 "a stage of {} % after {before} %: shares go from 1 to 99 and rise; the step to all traffic comes after the \
                  last stage by itself",
                 stage.split
             ));
+            return Err(wrong.at(&at.to_string()).at("split"));
         }
         before = stage.split;
     }
@@ -88,10 +90,8 @@ fn stages_of(file: &str, written: &[written::Stage]) -> Result<Vec<Stage>, Confi
 pub(super) fn traffic(file: &str, written: &written::Reload) -> Result<TrafficConfig, ConfigError> {
     let header = |key: &str, name: &str| {
         name.parse::<HeaderName>().map_err(|_| {
-            ConfigError::new(
-                file,
-                format!("`reload.{key}`: {name:?} is no header's name"),
-            )
+            let why = format!(": {name:?} is no header's name");
+            ConfigError::of(file, &format!("reload.{key}"), why)
         })
     };
     let affinity = match &written.affinity {
@@ -99,10 +99,8 @@ pub(super) fn traffic(file: &str, written: &written::Reload) -> Result<TrafficCo
         Some(written::Affinity::Header(name)) => Affinity::Header(header("affinity.header", name)?),
         Some(written::Affinity::Cookie(name)) if is_token(name) => Affinity::Cookie(name.clone()),
         Some(written::Affinity::Cookie(name)) => {
-            return Err(ConfigError::new(
-                file,
-                format!("`reload.affinity.cookie`: {name:?} is no cookie's name"),
-            ));
+            let why = format!(": {name:?} is no cookie's name");
+            return Err(ConfigError::of(file, "reload.affinity.cookie", why));
         }
     };
     let ignored = written.mirror.ignore_headers.iter();
@@ -110,7 +108,11 @@ pub(super) fn traffic(file: &str, written: &written::Reload) -> Result<TrafficCo
         affinity,
         grants_to_listener: written.mirror.grants,
         ignore_headers: ignored
-            .map(|name| header("mirror.ignore_headers", name))
+            .enumerate()
+            .map(|(at, name)| {
+                let read = header("mirror.ignore_headers", name);
+                read.map_err(|error| error.at(&at.to_string()))
+            })
             .collect::<Result<_, _>>()?,
     })
 }

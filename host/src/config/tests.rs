@@ -60,7 +60,8 @@ fn what_is_written_has_its_effect() {
     assert_eq!(config.instances, Some(Instances::Reused { reuse: 7 }));
     assert_eq!(config.limits.memory, 128 * 1024 * 1024);
     assert_eq!(config.limits.concurrency, 3);
-    assert_eq!(config.env, [("LEVEL".to_owned(), "info".to_owned())]);
+    let env = config.env.values(|_| None).unwrap();
+    assert_eq!(env, [("LEVEL".to_owned(), "info".to_owned())]);
     assert_eq!(config.route.host, Some("hello.localhost".parse().unwrap()));
 }
 
@@ -199,6 +200,80 @@ fn only_what_a_version_runs_with_changes_its_digest() {
     assert_eq!(minute, read("[limits]\nrequest_timeout = '60s'").digest);
 }
 
+/// Each key that a version runs with is another version, and none of the others is.
+#[test]
+fn each_key_that_a_version_runs_with_makes_one_and_no_other_does() {
+    let plain = read("").digest;
+    for makes in [
+        "[grants]\nenv = { A = \"b\" }",
+        "[grants]\nenv = { A = { from_env = \"B\" } }",
+        "[grants]\ndirs = [{ host = \"/srv\", guest = \"/x\" }]",
+        "[grants]\noutbound = [\"https://example.com\"]",
+        "[instances]\nmode = \"fresh\"",
+        "[instances]\nreuse = 7",
+        "[limits]\nmemory = \"64MiB\"",
+        "[limits]\nrequest_timeout = \"30s\"",
+        "[limits]\nidle_timeout = \"30s\"",
+        "[limits]\nconcurrency = 100",
+        "[limits]\nisolation = true",
+        "[limits]\nrequest_body = \"8MiB\"",
+        "[limits]\nreply_body = \"64MiB\"",
+        "[state]\ncheckpoint = \"10s\"",
+        "[state]\nmax_size = \"64MiB\"",
+        "[reload]\npreserve_state = true",
+        "[route]\nhost = \"hello.localhost\"",
+        "[route]\npath = \"/\"",
+    ] {
+        assert_ne!(read(makes).digest, plain, "{makes}");
+    }
+    let digest = "ab".repeat(32);
+    for makes_none in [
+        "enabled = true",
+        "enabled = false",
+        &format!("component = \"sha256:{digest}\""),
+        "[reload]\nstrategy = \"immediate\"\npolicy = \"mine\"\npolicy_settings = { a = 1 }\nsplit = 20\nprogressive = false",
+        "[reload]\nstages = [{ split = 5 }]\naffinity = { cookie = \"sid\" }\ndrain_timeout = \"1s\"\nwarm_up = \"1s\"\nbake = \"1s\"",
+        "[reload]\nkeep_previous = \"1s\"\ngate_timeout = \"1s\"\nimmediate_grace = \"2s\"\ndeadline = \"2h\"",
+        "[reload]\non_inconclusive = \"hold\"\non_unproven = \"hold\"",
+        "[reload.mirror]\nrequests = \"all\"\nat_least = \"1s\"\nat_least_requests = 1\ngrants = true\nignore_headers = [\"date\"]",
+        "[rollback]\npreserve_versions = 1\ntimeout = \"1s\"\npolicies = [{ name = \"manual\" }]\nbreaker = { count = 1, window = \"1m\" }",
+        "[rollback]\nenabled = false\non_crash_loop = \"rollback\"",
+        "[health]\ninterval = \"1s\"\ntimeout = \"2s\"",
+    ] {
+        assert_eq!(read(makes_none).digest, plain, "{makes_none}");
+    }
+}
+
+#[test]
+fn what_judges_is_as_written_and_makes_no_version() {
+    let config = read("[rollback]\ntimeout = \"7s\"\n[health]\ntimeout = \"3s\"\n");
+    assert_eq!(config.rollback.timeout, Duration::from_secs(7));
+    assert_eq!(config.health.timeout, Duration::from_secs(3));
+    assert!(config.enabled && !read("enabled = false\n").enabled);
+}
+
+#[test]
+fn an_affinity_of_its_own_replaces_the_one_below() {
+    let defaults =
+        toml::from_str("[reload]\naffinity = { header = 'x-user' }\nbake = '1s'").unwrap();
+    let config = AgentConfig::read(
+        "hello.toml",
+        "[reload]\naffinity = { cookie = 'sid' }",
+        &defaults,
+    )
+    .unwrap();
+    assert_eq!(config.traffic.affinity, Affinity::Cookie("sid".to_owned()));
+    assert_eq!(config.reload.bake, Duration::from_secs(1));
+}
+
+#[test]
+fn what_stands_below_an_agents_own_file_is_told_where_it_stands() {
+    let defaults = toml::from_str("[instances]\nreuse = 3").unwrap();
+    let error =
+        AgentConfig::read("hello.toml", "[instances]\nmode = \"fresh\"\n", &defaults).unwrap_err();
+    expect![[r#"hello.toml: `instances.reuse` goes with mode = "reused": remove it, or change the mode; it stands in [defaults] of the host's configuration"#]].assert_eq(&error.to_string());
+}
+
 /// An upgrade of the host makes no new version: what the first release hashed is hashed the same for ever.
 #[test]
 fn keys_that_a_file_does_not_mention_are_not_in_its_digest() {
@@ -235,9 +310,9 @@ fn a_wrong_value_is_refused_with_its_line_and_bounds() {
     );
     refused(
         "[reload]\nbake = 5\n",
-        expect![
-            "hello.toml: line 2, `bake = 5`: expected a duration in quotes, such as 30s, 5m or 1h, and found integer"
-        ],
+        expect![[
+            r#"hello.toml: line 2, `bake = 5`: expected a duration in quotes, such as 30s, 5m or 1h, and found a number without quotes; did you mean "5s"?"#
+        ]],
     );
     refused(
         "[limits]\nmemory = \"lots\"\n",
@@ -247,7 +322,7 @@ fn a_wrong_value_is_refused_with_its_line_and_bounds() {
     );
     refused(
         "[limits]\nconcurrency = 0\n",
-        expect!["hello.toml: `limits.concurrency` is 0: it goes from 1 to 10000"],
+        expect!["hello.toml: line 2: `limits.concurrency` is 0: it goes from 1 to 10000"],
     );
     refused(
         "[reload]\nstrategy = \"bold\"\n",
@@ -262,25 +337,25 @@ fn what_does_not_go_together_is_refused() {
     refused(
         "[instances]\nmode = \"fresh\"\nreuse = 3\n",
         expect![[
-            r#"hello.toml: `instances.reuse` goes with mode = "reused": remove it, or change the mode"#
+            r#"hello.toml: line 3: `instances.reuse` goes with mode = "reused": remove it, or change the mode"#
         ]],
     );
     refused(
         "[instances]\nreuse = 0\n",
         expect![[
-            r#"hello.toml: `instances.reuse` is 0: an instance takes at least one request; write mode = "fresh" for a new instance each time"#
+            r#"hello.toml: line 2: `instances.reuse` is 0: an instance takes at least one request; write mode = "fresh" for a new instance each time"#
         ]],
     );
     refused(
         "[rollback]\npolicies = [{ name = \"thresholds\", mode = \"monitor\" }]\n",
         expect![[
-            r#"hello.toml: `rollback.policies` has no policy with mode = "enforce", so nothing would judge a new version: add one, or say `enabled = false` under [rollback]"#
+            r#"hello.toml: line 2: `rollback.policies` has no policy with mode = "enforce", so nothing would judge a new version: add one, or say `enabled = false` under [rollback]"#
         ]],
     );
     refused(
         "[route]\npath = \"hello\"\n",
         expect![[
-            r#"hello.toml: `route.path`: "hello" cannot be a route's path: it does not begin with a slash; write for example "/" or "/shop/api""#
+            r#"hello.toml: line 2: `route.path`: "hello" cannot be a route's path: it does not begin with a slash; write for example "/" or "/shop/api""#
         ]],
     );
 }
@@ -322,26 +397,26 @@ fn wrong_values_of_a_breaker_are_refused() {
         ),
         (
             "[rollback]\nbreaker = { window = 3600 }\n",
-            expect![
-                "hello.toml: line 2, `breaker = { window = 3600 }`: expected a duration in quotes, such as 30s, 5m or 1h, and found integer"
-            ],
+            expect![[
+                r#"hello.toml: line 2, `breaker = { window = 3600 }`: expected a duration in quotes, such as 30s, 5m or 1h, and found a number without quotes; did you mean "3600s"?"#
+            ]],
         ),
         (
             "[rollback]\nbreaker = { count = 101 }\n",
             expect![
-                "hello.toml: `rollback.breaker.count` is 101: it goes from 1 to 100, and 0 means that it never holds a version back"
+                "hello.toml: line 2: `rollback.breaker.count` is 101: it goes from 1 to 100, and 0 means that it never holds a version back"
             ],
         ),
         (
             "[rollback]\nbreaker = { count = -1 }\n",
             expect![
-                "hello.toml: line 2, `breaker = { count = -1 }`: invalid value: integer `-1`, expected u32"
+                "hello.toml: line 2, `breaker = { count = -1 }`: expected a whole number from 0 to 4294967295, and found integer `-1`"
             ],
         ),
         (
             "[rollback]\nbreaker = false\n",
             expect![
-                "hello.toml: line 2, `breaker = false`: invalid type: boolean `false`, expected struct Breaker"
+                "hello.toml: line 2, `breaker = false`: expected a table: [NAME] on a line of its own and its keys below it, or NAME = { KEY = VALUE }, and found boolean `false`"
             ],
         ),
         (

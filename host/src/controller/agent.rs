@@ -1,6 +1,7 @@
 //! What the controller holds for one agent: contents, live versions, and what is wrong with its file.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +28,7 @@ use crate::snapshots::States;
 const MAX_NOTED: usize = 256;
 
 /// What a version can be made of; the component's bytes are in the store.
-pub(super) struct Material {
+pub(crate) struct Material {
     /// Bytes of the component.
     pub size: u64,
     pub config: AgentConfig,
@@ -53,18 +54,28 @@ impl Material {
         })
     }
 
-    /// What the runtime is to bring up; `agents` is the folder that relative paths begin at.
-    pub fn spec(&self, agent: &AgentName, number: VersionNumber, agents: &Path) -> AgentSpec {
+    /// What the runtime is to bring up; `agents` is the folder that relative paths begin at, `environment` the host's own.
+    ///
+    /// # Errors
+    /// The host's environment has not what is granted of it.
+    pub fn spec(
+        &self,
+        agent: &AgentName,
+        number: VersionNumber,
+        agents: &Path,
+        environment: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<AgentSpec, String> {
         let config = &self.config;
         let dir = |dir: &crate::config::Dir| DirGrant {
             host: agents.join(&dir.host),
             guest: dir.guest.clone(),
             write: dir.write,
         };
-        AgentSpec {
+        let env = config.env.values(environment)?;
+        Ok(AgentSpec {
             limits: config.limits.clone(),
             instances: config.instances,
-            env: config.env.clone(),
+            env,
             dirs: config.dirs.iter().map(dir).collect(),
             outbound: match config.outbound.as_slice() {
                 [] => Outbound::Deny,
@@ -76,7 +87,7 @@ impl Material {
                 max_size: config.state.max_size,
             }),
             ..AgentSpec::new(agent.to_string(), number.get())
-        }
+        })
     }
 }
 
@@ -133,6 +144,8 @@ pub(super) struct Agent {
     pub again: Option<Box<Again>>,
     /// Names of the policies in the newest configuration that was taken.
     pub policies: BTreeSet<String>,
+    /// Its configuration says that it is not to run.
+    pub disabled: bool,
     /// By file: NAME.wasm and NAME.toml may both be wrong.
     pub refused: BTreeMap<String, Refused>,
     pub materials: BTreeMap<Identity, Arc<Material>>,
@@ -178,6 +191,7 @@ impl Agent {
                     format!("{} was refused", refused.file)
                 }
                 Some(refused) => refused.error.clone(),
+                None if self.disabled => "it is turned off".to_owned(),
                 None => "no version of it serves now".to_owned(),
             };
             return AgentRoute {

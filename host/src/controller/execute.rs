@@ -197,18 +197,27 @@ impl Controller {
                 hosts_fault: true,
             });
         };
-        // Checked when it was taken; since then the host may have been started with other folders.
-        if let Err(error) = self.folders.allow(&material.config.dirs) {
-            return self.tell_core_later(Event::PrepareFailed {
-                error: format!("{agent}.toml: {error}"),
-                agent,
-                ticket,
-                hosts_fault: false,
+        // Checked when it was taken; since then the host may have been started with other folders, or in another environment.
+        let allowed = self.folders.allow(&material.config.dirs);
+        let spec = allowed.map_err(|error| (error, false)).and_then(|()| {
+            let spec = material.spec(&agent, number, &self.folders.agents, |name| {
+                std::env::var_os(name)
             });
-        }
+            spec.map_err(|error| (error, true))
+        });
+        let spec = match spec {
+            Ok(spec) => spec,
+            Err((error, hosts_fault)) => {
+                return self.tell_core_later(Event::PrepareFailed {
+                    error: format!("{agent}.toml: {error}"),
+                    agent,
+                    ticket,
+                    hosts_fault,
+                });
+            }
+        };
         let runtime = Arc::clone(&self.runtime);
         let blobs = self.store.blobs.clone();
-        let spec = material.spec(&agent, number, &self.folders.agents);
         let done = self.done.clone();
         let name = agent.clone();
         // Where nothing serves there is nobody to hand state over: what the last process left is taken up.
@@ -474,7 +483,7 @@ pub(super) fn log(notice: &Notice) {
         Happened::HealthFailed { number, reason } => {
             tracing::warn!(%agent, "version {number} is not healthy: {reason}");
         }
-        Happened::Stopped => tracing::info!(%agent, "stopped: its file is gone"),
+        Happened::Stopped { reason } => tracing::info!(%agent, "stopped: {reason}"),
         Happened::Restored {
             permanent,
             candidate,

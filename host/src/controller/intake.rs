@@ -4,21 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use caxton_rollout::{
-    AgentName, Digest, Event, HotReloadRequest, Identity, MirrorRequests, Moment, PolicyMode,
-};
-use caxton_runtime::policy::PolicyKind;
-use caxton_runtime::{Contract, Instances, Runtime};
+use caxton_rollout::{AgentName, Digest, Event, Identity};
 use caxton_store::{BlobKind, Blobs};
 use caxton_watch::Change;
 use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::agent::{Again, Material, Refused};
+use super::files::{Looked, Terms, Wrong, named, settings_fit};
 use super::{Controller, Done};
-use crate::config::{AgentConfig, kept};
-use crate::folders::Folders;
-use crate::policies::{Policies, Unusable};
+use crate::config::kept;
 
 /// What came of looking into a file.
 pub(super) struct Inspected {
@@ -28,7 +23,8 @@ pub(super) struct Inspected {
     pub component: Digest,
     /// How often policies had changed when it began.
     pub policy_changes: u64,
-    pub result: Result<(Found, Kept), Wrong>,
+    /// None: its configuration says that it is not to run.
+    pub result: Result<Option<(Found, Kept)>, Wrong>,
 }
 
 /// What a version can be made of, and what makes it the same as another.
@@ -38,34 +34,6 @@ type Found = (Identity, Arc<Material>);
 pub(super) struct Kept {
     config: Digest,
     shown: String,
-}
-
-/// What is wrong with an agent's files, and with which of them.
-pub(super) struct Wrong {
-    file: String,
-    error: String,
-    /// Where another policy of a name may set it right.
-    again: Option<Box<Again>>,
-}
-
-impl Wrong {
-    fn config(agent: &str, error: impl std::fmt::Display) -> Self {
-        let file = format!("{agent}.toml");
-        Self {
-            error: format!("{file}: {error}"),
-            file,
-            again: None,
-        }
-    }
-
-    fn component(agent: &str, error: impl std::fmt::Display) -> Self {
-        let file = format!("{agent}.wasm");
-        Self {
-            error: format!("{file}: {error}"),
-            file,
-            again: None,
-        }
-    }
 }
 
 impl Controller {
@@ -129,19 +97,18 @@ impl Controller {
             let file = name.to_string();
             let (component_again, config_again) = (component.clone(), config.clone());
             let (look_runtime, look_defaults) = (runtime, Arc::clone(&defaults));
-            let look = tokio::task::spawn_blocking(move || {
+            let looking = tokio::task::spawn_blocking(move || {
                 let _place = place;
-                material(
-                    &look_runtime,
-                    &file,
-                    &component,
-                    config.as_ref(),
-                    &look_defaults,
-                    &folders,
+                let terms = Terms {
+                    runtime: &look_runtime,
+                    defaults: &look_defaults,
+                    folders: &folders,
+                    environment: &|name| std::env::var_os(name),
                     dev,
-                )
+                };
+                terms.look(&file, &component, config.as_ref())
             });
-            let looked = look
+            let looked = looking
                 .await
                 .unwrap_or_else(|e| Err(Wrong::component(name.as_ref(), e)));
             let again = |policies, unstored| {
@@ -153,22 +120,25 @@ impl Controller {
                 }))
             };
             let result = match looked {
-                Ok(found) => match settings_fit(&policies, name.as_ref(), &found.1.config).await {
-                    Ok(()) => {
-                        let _place = storing.acquire().await;
-                        let files = (component_again.clone(), config_again.clone());
-                        let stored = store(blobs, name, files, defaults, found.0).await;
-                        let stored = stored.map(|config| (found, config));
-                        stored.map_err(|wrong| Wrong {
-                            again: again(BTreeSet::new(), true),
+                Ok(Looked::Off) => Ok(None),
+                Ok(Looked::On(identity, material)) => {
+                    match settings_fit(&policies, name.as_ref(), &material.config).await {
+                        Ok(()) => {
+                            let _place = storing.acquire().await;
+                            let files = (component_again.clone(), config_again.clone());
+                            let stored = store(blobs, name, files, defaults, identity).await;
+                            let stored = stored.map(|config| Some(((identity, material), config)));
+                            stored.map_err(|wrong| Wrong {
+                                again: again(BTreeSet::new(), true),
+                                ..wrong
+                            })
+                        }
+                        Err(wrong) => Err(Wrong {
+                            again: again(named(&material.config), false),
                             ..wrong
-                        })
+                        }),
                     }
-                    Err(wrong) => Err(Wrong {
-                        again: again(named(&found.1.config), false),
-                        ..wrong
-                    }),
-                },
+                }
                 Err(wrong) => Err(wrong),
             };
             Done::Inspected(Inspected {
@@ -235,7 +205,8 @@ impl Controller {
                 }
                 self.refuse(Some(agent.as_ref()), file, error, Some(inspected.component));
             }
-            Ok(((identity, material), kept)) => {
+            Ok(None) => self.turn_off(agent),
+            Ok(Some(((identity, material), kept))) => {
                 self.store.journal.taken(caxton_store::Content {
                     agent: agent.clone(),
                     identity,
@@ -246,6 +217,7 @@ impl Controller {
                 });
                 entry.refused.retain(|_, refused| refused.by_watch);
                 let written_at = entry.written_at.take();
+                entry.disabled = false;
                 entry.policies = named(&material.config);
                 entry.gate_timeout = material.config.reload.gate_timeout;
                 let name = agent.clone();
@@ -276,8 +248,25 @@ impl Controller {
             entry.again = None;
             entry.policies.clear();
             entry.refused.clear();
+            entry.disabled = false;
         }
         self.step(Event::Removed { agent });
+    }
+
+    /// Its configuration says that it is not to run: what serves ends in order, as if its file were gone.
+    fn turn_off(&mut self, agent: AgentName) {
+        let Some(entry) = self.agents.get_mut(&agent) else {
+            return;
+        };
+        entry.policies.clear();
+        entry.refused.retain(|_, refused| refused.by_watch);
+        let told = std::mem::replace(&mut entry.disabled, true);
+        if !told {
+            tracing::info!(%agent, "turned off by its configuration");
+            self.tell("disabled", Some(agent.clone()), json!({}));
+        }
+        self.step(Event::Disabled { agent });
+        self.reroute();
     }
 
     /// With what the component is where it was looked into; otherwise the watcher did not take the file.
@@ -340,79 +329,6 @@ impl Controller {
     }
 }
 
-fn material(
-    runtime: &Runtime,
-    agent: &str,
-    component: &caxton_watch::Content,
-    config: Option<&caxton_watch::Content>,
-    defaults: &toml::Table,
-    folders: &Folders,
-    dev: bool,
-) -> Result<(Identity, Arc<Material>), Wrong> {
-    let file = format!("{agent}.toml");
-    let wrong = |error: String| Wrong {
-        file: file.clone(),
-        error,
-        again: None,
-    };
-    let text = config.map_or(Ok(""), |content| std::str::from_utf8(&content.bytes));
-    let text = text.map_err(|e| wrong(format!("{file}: not UTF-8 text: {e}")))?;
-    let config = AgentConfig::read(&file, text, defaults).map_err(|e| wrong(e.to_string()))?;
-    let config = if dev { config.for_dev() } else { config };
-    let digest = Digest::new(component.digest);
-    if let Some(bound) = config.component.filter(|bound| *bound != digest) {
-        let error = format!(
-            "it goes with the component sha256:{bound}, and {agent}.wasm is sha256:{digest}: copy that component, or \
-             correct the line `component`"
-        );
-        return Err(Wrong::config(agent, error));
-    }
-    folders
-        .allow(&config.dirs)
-        .map_err(|e| Wrong::config(agent, e))?;
-    let inspection = runtime
-        .inspect(&component.bytes)
-        .map_err(|refusal| Wrong::component(agent, refusal))?;
-    let stateful = inspection.state && config.reload.preserve_state;
-    if stateful
-        && matches!(
-            config.instances,
-            Some(Instances::Fresh | Instances::Reused { .. })
-        )
-    {
-        let error = "it exports caxton:agent/state, so one instance takes all its calls: leave [instances] out or write mode = \
-                     \"single\", or set preserve_state = false under [reload] to run it without its state";
-        return Err(Wrong::config(agent, error));
-    }
-    let name = AgentName::try_from(agent.to_owned()).map_err(|e| Wrong::component(agent, e))?;
-    let request = HotReloadRequest {
-        agent: name,
-        size: component.bytes.len() as u64,
-        // What serves already is no reload: the core takes it for what it is.
-        from: None,
-        to: (digest, config.digest),
-        strategy: config.reload.strategy,
-        split: (!config.reload.progressive).then_some(config.reload.split),
-        isolation: config.isolation,
-        rollback: config.rollback.enabled,
-        stateful,
-        has_copies: inspection.contract == Contract::Http
-            || config.reload.mirror.requests == MirrorRequests::All,
-    };
-    request.validate().map_err(|e| wrong(e.to_string()))?;
-    let identity = Identity {
-        component: digest,
-        config: config.digest,
-    };
-    let material = Material {
-        size: component.bytes.len() as u64,
-        config,
-        has_health: inspection.health,
-        stateful,
-    };
-    Ok((identity, Arc::new(material)))
-}
-
 /// Puts an agent's files into the store, whole, before anything names them.
 async fn store(
     blobs: Blobs,
@@ -443,42 +359,4 @@ async fn store(
         let error = format!("it cannot be stored, and is tried again every few seconds: {error}");
         Wrong::component(&name, error)
     })
-}
-
-/// Asks the policies that the configuration names whether they are what it takes them for, and take their settings. One that is
-/// not there may still come: the reload that needs it waits and says so.
-async fn settings_fit(policies: &Policies, agent: &str, config: &AgentConfig) -> Result<(), Wrong> {
-    for (kind, name, settings) in asked(config) {
-        if let Err(Unusable::Misconfigured(fault)) = policies.find(name, kind, settings).await {
-            return Err(Wrong::config(agent, fault));
-        }
-    }
-    Ok(())
-}
-
-/// Names of the policies that a reload with this configuration asks.
-pub(super) fn named(config: &AgentConfig) -> BTreeSet<String> {
-    asked(config).map(|(_, name, _)| name.to_owned()).collect()
-}
-
-/// The policies that a reload with this configuration asks: kind, name, settings.
-fn asked(config: &AgentConfig) -> impl Iterator<Item = (PolicyKind, &str, &str)> {
-    let reload = &config.reload;
-    let strategy = (
-        PolicyKind::Strategy,
-        reload.policy.as_str(),
-        reload.policy_settings.as_str(),
-    );
-    let enabled = config.rollback.enabled;
-    let judges = config.rollback.policies.iter();
-    let judges = judges
-        .filter(move |policy| enabled && policy.mode != PolicyMode::Off)
-        .map(|policy| {
-            (
-                PolicyKind::Rollback,
-                policy.name.as_str(),
-                policy.settings.as_str(),
-            )
-        });
-    std::iter::once(strategy).chain(judges)
 }

@@ -4,10 +4,11 @@
 //! comes back as an event; the task is owned and ends with the controller. The request path never waits for it: the
 //! gateway reads the routing table that is stored here, whole, in one store.
 
-mod agent;
+pub(crate) mod agent;
 mod asking;
 mod checkpoints;
 mod execute;
+pub(crate) mod files;
 mod handover;
 mod intake;
 mod judging;

@@ -7,7 +7,7 @@ use caxton_rollout::{AgentName, Identity, Remembered};
 use caxton_store::{BlobKind, Blobs, StoredAgent};
 
 use super::agent::{Agent, Material};
-use super::intake::named;
+use super::files::named;
 use crate::config::AgentConfig;
 use crate::snapshots::States;
 
@@ -48,9 +48,11 @@ impl Recalled {
         &self.stored.memory.agent
     }
 
-    /// Whether the directory had its file when the journal was last written.
+    /// Whether the directory had its file when the journal was last written: one that was wanted, or one that said that it is not
+    /// to run.
     pub(crate) fn had_file(&self) -> bool {
-        self.stored.memory.wanted.is_some()
+        let memory = &self.stored.memory;
+        memory.wanted.is_some() || memory.removed_at.is_none()
     }
 
     /// For the core, and for the edge.

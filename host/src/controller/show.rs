@@ -123,6 +123,7 @@ impl Controller {
         );
         Some(AgentStatus {
             view,
+            enabled: !entry.disabled,
             live: running(entry),
             refused: files,
             history,

@@ -15,6 +15,6 @@ pub(crate) use events::Event;
 pub(crate) use files::{digest, put, variant};
 pub(crate) use http::{Ask, Connection, Reply, once};
 pub(crate) use load::{Load, Record};
-pub(crate) use process::{Around, binary};
+pub(crate) use process::{Around, HOSTS_OWN, binary};
 pub(crate) use time::{PATIENCE, epoch_ms, wait_for};
 pub(crate) use turns::Turn;

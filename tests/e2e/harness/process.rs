@@ -13,6 +13,10 @@ use super::time::{PATIENCE, wait_for};
 /// Lines of the host's log that a failing test shows.
 pub(crate) const LOG_LINES: usize = 60;
 
+/// A variable in the environment of every host, which a configuration may hand on, and its value.
+pub(crate) const HOSTS_OWN: (&str, &str) =
+    ("CAXTON_TEST_SECRET", "/headers?hunter2-of-the-hosts-own");
+
 /// The binary under test.
 pub(crate) fn binary() -> Command {
     Command::new(env!("CARGO_BIN_EXE_caxton"))
@@ -260,6 +264,7 @@ fn run(folder: &Path, arguments: &[String]) -> Command {
         .arg("--policies")
         .arg(folder.join("policies"))
         .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-        .args(arguments);
+        .args(arguments)
+        .env(HOSTS_OWN.0, HOSTS_OWN.1);
     command
 }

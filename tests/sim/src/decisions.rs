@@ -194,7 +194,7 @@ fn happened(what: &Happened) -> Option<String> {
         Happened::Diverged { reason, .. } => format!("diverged: {reason}"),
         Happened::CallsCut { number, calls } => format!("{calls} calls were cut on {number}"),
         Happened::Ordered { order } => format!("an operator says {order}"),
-        Happened::Stopped => "stopped".to_owned(),
+        Happened::Stopped { .. } => "stopped".to_owned(),
         Happened::NotRecorded { reason } => format!("not recorded: {reason}"),
         Happened::Restored {
             permanent,

@@ -178,7 +178,7 @@ impl World {
                     books.stateful.insert(content.identity);
                 }
             }
-            Event::Removed { agent } => {
+            Event::Removed { agent } | Event::Disabled { agent } => {
                 if let Some(books) = self.books.get_mut(agent) {
                     books.present = false;
                 }

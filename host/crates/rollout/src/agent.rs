@@ -27,7 +27,10 @@ use crate::{
 pub(crate) const MAX_HISTORY: usize = 50;
 
 /// Why a reload ends when its file does.
-pub(crate) const REMOVED: &str = "the file was removed";
+const REMOVED: &str = "the file was removed";
+
+/// Why it ends when the configuration turns the agent off.
+const DISABLED: &str = "its configuration says `enabled = false`";
 
 /// More moves than one event can lead to; beyond it the rules of `moves` would go round in circles.
 const MAX_MOVES: usize = 32;
@@ -67,6 +70,8 @@ pub(crate) struct Agent {
     pub(crate) removed_at: Option<Moment>,
     /// The file is gone, and what serves is to be stopped, with so long to end its calls.
     pub(crate) leaving: Option<Duration>,
+    /// Why nothing is wanted, where nothing is.
+    pub(crate) unwanted: &'static str,
     /// New requests wait: state is on its way. The next `Route` opens the gate.
     pub(crate) gate_closed: bool,
     /// State on its way back.
@@ -118,6 +123,7 @@ impl Agent {
             recent: Recent::default(),
             removed_at: None,
             leaving: None,
+            unwanted: REMOVED,
             gate_closed: false,
             carry: None,
             onward: None,
@@ -145,6 +151,7 @@ impl Agent {
                 content, settings, ..
             } => self.want(cx, content, settings),
             Event::Removed { .. } => self.remove(cx),
+            Event::Disabled { .. } => self.disable(cx),
             Event::Measured {
                 start,
                 end,
@@ -262,6 +269,7 @@ impl Agent {
 
     /// The file is gone: whatever goes on ends, and what serves drains; after the answer where state is on its way.
     fn remove(&mut self, cx: &mut Cx<'_>) -> Vec<Move> {
+        self.unwanted = REMOVED;
         self.forget_interrupted(cx);
         let Some(wanted) = self.wanted.take() else {
             // After a start nothing may be known of what it was.
@@ -271,6 +279,14 @@ impl Agent {
         self.removed_at = Some(cx.now);
         self.leaving = Some(wanted.settings.reload.drain_timeout);
         Vec::new()
+    }
+
+    /// The same for a file that is there and says so: it is remembered for as long as it says so.
+    fn disable(&mut self, cx: &mut Cx<'_>) -> Vec<Move> {
+        let moves = self.remove(cx);
+        self.unwanted = DISABLED;
+        self.removed_at = None;
+        moves
     }
 
     fn drop_unneeded(&mut self, cx: &mut Cx<'_>) {

@@ -152,7 +152,8 @@ impl Agent {
         self.onward = None;
         self.refused = None;
         self.recent.clear();
-        cx.tell(None, Happened::Stopped);
+        let reason = self.unwanted;
+        cx.tell(None, Happened::Stopped { reason });
         Next::Same
     }
 }

@@ -126,7 +126,7 @@ impl Agent {
             }
             // Without a file nothing is carried any more.
             if self.wanted.is_none() {
-                return refuse(crate::agent::REMOVED.to_owned());
+                return refuse(self.unwanted.to_owned());
             }
             if self.versions.is_ready(target) {
                 return Some(Move::Give);
@@ -136,7 +136,7 @@ impl Agent {
         };
         match (hand.outcome(now)?, &carry.then) {
             (Err(error), _) => refuse(error),
-            (Ok(_), _) if self.wanted.is_none() => refuse(crate::agent::REMOVED.to_owned()),
+            (Ok(_), _) if self.wanted.is_none() => refuse(self.unwanted.to_owned()),
             (Ok(_), After::Back(why)) => {
                 let why = why.clone();
                 Some(Move::GoBack { target, why })

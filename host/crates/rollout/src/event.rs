@@ -37,6 +37,11 @@ pub enum Event {
         /// Whose file it was.
         agent: AgentName,
     },
+    /// The agent's configuration says that it is not to run. Its file is there, so nothing of it is forgotten with time.
+    Disabled {
+        /// Whose configuration.
+        agent: AgentName,
+    },
     /// Answer to [`crate::Command::Pin`].
     Pinned {
         /// The agent.
@@ -166,6 +171,7 @@ impl Event {
             Self::Time => None,
             Self::Wanted { agent, .. }
             | Self::Removed { agent }
+            | Self::Disabled { agent }
             | Self::Pinned { agent, .. }
             | Self::Prepared { agent, .. }
             | Self::PrepareFailed { agent, .. }

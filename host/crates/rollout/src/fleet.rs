@@ -100,12 +100,12 @@ impl Fleet {
     /// Takes in what happened, and answers with what is to be done about it, in this order.
     ///
     /// Time that goes back is taken for time that stands still. Events about agents that are not known are ignored,
-    /// except for [`Event::Wanted`], which makes them known.
+    /// except for [`Event::Wanted`] and [`Event::Disabled`], which make them known.
     pub fn step(&mut self, now: Moment, event: Event) -> Vec<Command> {
         self.now = self.now.max(now);
         let mut out = Vec::new();
         if let Some(name) = event.agent().cloned() {
-            if matches!(event, Event::Wanted { .. }) {
+            if matches!(event, Event::Wanted { .. } | Event::Disabled { .. }) {
                 let new = || Agent::new(name.clone());
                 self.agents.entry(name.clone()).or_insert_with(new);
             }

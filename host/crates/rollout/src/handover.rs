@@ -176,7 +176,7 @@ impl Agent {
         if self.wanted.is_none() {
             return Some(Move::Cancel {
                 why: Ended::Removed,
-                reason: crate::agent::REMOVED.to_owned(),
+                reason: self.unwanted.to_owned(),
             });
         }
         Some(match (outcome, moving.then) {

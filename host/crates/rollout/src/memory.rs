@@ -19,7 +19,7 @@ pub struct Memory {
     pub agent: AgentName,
     /// The number of the next version; none at the end of the range.
     pub next: Option<VersionNumber>,
-    /// What the directory asks for; none where the agent's file is gone.
+    /// What the directory asks for; none where the agent's file is gone or says that it is not to run.
     pub wanted: Option<Identity>,
     /// Who gets new requests.
     pub serving: Option<VersionNumber>,

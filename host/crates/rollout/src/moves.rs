@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::agent::{Agent, REMOVED, Wanted};
+use crate::agent::{Agent, Wanted};
 use crate::carry::After;
 use crate::handover::Then;
 use crate::reload::{Asking, Back, By, Progress, Pushed, Reload};
@@ -135,7 +135,7 @@ impl Agent {
             return self.decide_handing_over(now, moving);
         }
         if self.wanted.is_none() {
-            return Some(reload.removed());
+            return Some(reload.unwanted(self.unwanted));
         }
         match &reload.progress {
             Progress::Returning(back) if self.versions.is_ready(back.target) => Some(Move::Arrive),
@@ -300,9 +300,9 @@ impl Agent {
 }
 
 impl Reload {
-    /// How it ends when the file is gone.
-    fn removed(&self) -> Move {
-        let reason = REMOVED.to_owned();
+    /// How it ends when nothing is wanted any more.
+    fn unwanted(&self, why: &str) -> Move {
+        let reason = why.to_owned();
         match self.progress {
             Progress::Returning(_) => Move::Fail {
                 error: reason,

@@ -197,8 +197,11 @@ pub enum Happened {
         /// In its own words.
         order: String,
     },
-    /// The agent was stopped because its file is gone.
-    Stopped,
+    /// The agent was stopped: its file is gone, or says that it is not to run.
+    Stopped {
+        /// Which of both.
+        reason: &'static str,
+    },
     /// What comes next for the reload cannot be recorded, and waits.
     NotRecorded {
         /// What is wrong.

@@ -294,7 +294,7 @@ impl Agent {
             return Err(self.conflict(order, reload));
         }
         let Some(wanted) = &self.wanted else {
-            return Err(self.nothing(order, "the agent's file is gone"));
+            return Err(self.nothing(order, self.unwanted));
         };
         let identity = wanted.content.identity;
         let aside = self

@@ -17,7 +17,7 @@ pub enum AgentState {
     Starting,
     /// No version answers, and none will without a change.
     Failed,
-    /// Its file is gone.
+    /// Its file is gone, or says that it is not to run.
     Stopped,
 }
 

@@ -15,7 +15,7 @@ pub(crate) mod kit;
 mod ls;
 mod new;
 mod replay;
-mod settings;
+pub(crate) mod settings;
 mod test;
 mod traffic;
 

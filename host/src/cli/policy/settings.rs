@@ -41,7 +41,7 @@ pub(super) fn written(argument: &str) -> Result<Settings, Failure> {
 
 /// What the file NAME.toml beside a policy says; nothing where there is none. A file that is wrong is as wrong usage as a
 /// wrong `--settings` is.
-pub(super) fn beside(found: &Found) -> Result<Settings, Failure> {
+pub(crate) fn beside(found: &Found) -> Result<Settings, Failure> {
     let Some(file) = found.file.as_ref().map(|file| file.with_extension("toml")) else {
         return Ok(Settings::new());
     };

@@ -311,6 +311,25 @@ fn a_removed_agent_is_remembered_and_does_not_serve() {
 }
 
 #[test]
+fn an_agent_that_is_turned_off_stays_so_over_a_restart_with_what_is_known_of_it() {
+    let mut stage = Stage::serving();
+    stage.disable();
+    stage.restart();
+    assert_eq!(stage.view().state, AgentState::Stopped);
+    stage.disable();
+    stage.sleep(2 * 3_600);
+    assert_eq!(stage.world.fleet.live(&stage.agent), []);
+    assert_eq!(stage.view().kept.len(), 1);
+    stage.drop_file(1);
+    assert_eq!(stage.view().serving, Some(number(2)));
+    // One that was turned off while nobody looked.
+    stage.restart();
+    stage.disable();
+    assert_eq!(stage.view().state, AgentState::Stopped);
+    assert_eq!(stage.view().serving, None);
+}
+
+#[test]
 fn a_file_that_went_while_nobody_looked_stops_its_agent() {
     let mut stage = splitting(2);
     stage.restart();

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use caxton_rollout::{
-    AgentName, Blame, Event, Evidence, FaultKind, HealthOutcome, HotReloadStatus, OnUnproven,
-    Order, OrderError, PolicyMode, PolicyRef, StateChoice, Strategy, Verdict, VersionNumber,
+    AgentName, AgentState, Blame, Event, Evidence, FaultKind, HealthOutcome, HotReloadStatus,
+    OnUnproven, Order, OrderError, PolicyMode, PolicyRef, StateChoice, Strategy, Verdict,
+    VersionNumber,
 };
 use expect_test::{Expect, expect};
 
@@ -753,6 +754,56 @@ fn a_removed_file_stops_the_agent_and_leaves_nothing() {
             3600  forget the content 01
         "#]],
     );
+}
+
+#[test]
+fn an_agent_that_is_turned_off_stops_in_order_and_is_remembered_until_its_file_is_gone() {
+    let mut stage = Stage::serving();
+    stage.drop_file(2);
+    stage.disable();
+    stage.sleep(48 * 3_600);
+    check(
+        &stage,
+        expect![[r#"
+            0     a reload begins with 2
+            0     ask for the policies
+            0     prepare 2
+            0     Pending -> Preparing
+            0     Preparing -> Starting
+            0     ask for the plan
+            0     route to 2
+            0     drain 1
+            0     Starting -> InProgress
+            0     result: Cancelled, 1 -> 2, evidence None, lost 0
+            0     InProgress -> Cancelled: its configuration says `enabled = false`
+            0     route to none
+            0     drain 2
+            0     stopped
+            0     unload 1
+            0     unload 2
+            0     forget the content 02
+        "#]],
+    );
+    assert_eq!(stage.view().state, AgentState::Stopped);
+    assert_eq!(stage.view().kept.len(), 1);
+    let refused = stage.order(Order::Retry).unwrap_err().to_string();
+    assert!(refused.contains("`enabled = false`"), "{refused}");
+    stage.drop_file(1);
+    assert_eq!(stage.view().serving, Some(number(3)));
+    stage.disable();
+    stage.remove();
+    stage.sleep(3_601);
+    assert_eq!(stage.view().kept, [], "now it is gone like any other");
+}
+
+#[test]
+fn an_agent_that_was_never_on_is_known_all_the_same() {
+    let mut stage = Stage::new();
+    stage.disable();
+    assert_eq!(stage.view().state, AgentState::Stopped);
+    assert_eq!(stage.world.fleet.live(&stage.agent), []);
+    stage.drop_file(1);
+    assert_eq!(stage.view().serving, Some(number(1)));
 }
 
 #[test]

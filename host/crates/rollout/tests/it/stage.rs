@@ -182,6 +182,11 @@ impl Stage {
         self.tell(Event::Removed { agent });
     }
 
+    pub(crate) fn disable(&mut self) {
+        let agent = self.agent.clone();
+        self.tell(Event::Disabled { agent });
+    }
+
     pub(crate) fn order(&mut self, order: Order) -> Result<(), OrderError> {
         let agent = self.agent.clone();
         let taken = self.world.order(&agent, order).unwrap();

@@ -1,0 +1,81 @@
+//! What a component and its configuration say of themselves, in words.
+
+use caxton_rollout::Identity;
+use caxton_runtime::{Contract, Inspection, Instances};
+
+use crate::config::AgentConfig;
+
+/// Interfaces that answer with an error until something is granted, and the key that grants it.
+const GRANTED: [(&str, &str); 3] = [
+    ("wasi:http/outgoing-handler", "grants.outbound"),
+    ("wasi:filesystem/", "grants.dirs"),
+    ("wasi:cli/environment", "grants.env"),
+];
+
+/// The one place that knows the contracts' names.
+pub(super) fn contract(inspection: &Inspection) -> &'static str {
+    match inspection.contract {
+        Contract::Http => "wasi:http/incoming-handler@0.2",
+        Contract::Handler => "caxton:agent/handler@0.1",
+    }
+}
+
+/// What a version would be made of.
+pub(super) struct Version {
+    pub(super) identity: Identity,
+    pub(super) mode: &'static str,
+    pub(super) env: Vec<String>,
+    pub(super) dirs: Vec<String>,
+    pub(super) outbound: Vec<String>,
+    /// Keys of grants that were not written, each with the import that could use it.
+    pub(super) could_use: Vec<(&'static str, String)>,
+}
+
+impl Version {
+    pub(super) fn of(
+        identity: Identity,
+        inspection: &Inspection,
+        config: &AgentConfig,
+        stateful: bool,
+    ) -> Self {
+        let env: Vec<String> = config.env.names().map(str::to_owned).collect();
+        let dirs: Vec<String> = config.dirs.iter().map(|dir| dir.guest.clone()).collect();
+        let outbound: Vec<String> = config
+            .outbound
+            .iter()
+            .map(|origin| format!("{}:{}", origin.host(), origin.port()))
+            .collect();
+        let is_written = |key: &str| match key {
+            "grants.env" => !env.is_empty(),
+            "grants.dirs" => !dirs.is_empty(),
+            _ => !outbound.is_empty(),
+        };
+        let could_use = GRANTED.iter().filter(|(_, key)| !is_written(key));
+        let could_use = could_use.filter_map(|(interface, key)| {
+            let import = inspection
+                .imports
+                .iter()
+                .find(|name| name.starts_with(interface))?;
+            Some((*key, import.clone()))
+        });
+        Self {
+            identity,
+            mode: mode(inspection, config, stateful),
+            could_use: could_use.collect(),
+            env,
+            dirs,
+            outbound,
+        }
+    }
+}
+
+fn mode(inspection: &Inspection, config: &AgentConfig, stateful: bool) -> &'static str {
+    match config.instances {
+        _ if stateful => "single",
+        Some(Instances::Single) => "single",
+        Some(Instances::Reused { .. }) => "reused",
+        Some(Instances::Fresh) => "fresh",
+        None if inspection.contract == Contract::Handler => "reused",
+        None => "fresh",
+    }
+}
