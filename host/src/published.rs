@@ -105,6 +105,11 @@ pub struct Rates {
 struct LiveView {
     number: VersionNumber,
     in_flight: u32,
+    /// What it is called through.
+    contract: &'static str,
+    /// Older contracts that its component exports too, and that nobody calls it through.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    passed_over: Vec<&'static str>,
     stateful: bool,
     listening: bool,
     #[serde(flatten)]
@@ -142,9 +147,13 @@ impl Serialize for Live {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let view = |live: &LiveVersion| {
             let version = live.version.upgrade()?;
+            let inspection = version.inspection();
+            let passed_over = inspection.passed_over.iter().map(|other| other.as_str());
             Some(LiveView {
                 number: live.number,
                 in_flight: version.in_flight(),
+                contract: inspection.contract.as_str(),
+                passed_over: passed_over.collect(),
                 stateful: version.is_stateful(),
                 listening: live.listening,
                 copies: live.copies,

@@ -7,6 +7,10 @@ use caxton_guest_build::Guest;
 fn main() -> ExitCode {
     let guests = [
         Guest::at("tests/guests/web").named("web"),
+        Guest::at("tests/guests/web-p3").named("web-p3"),
+        Guest::at("tests/guests/web-p3")
+            .named("web-p3-stateful")
+            .feature("state"),
         Guest::at("tests/guests/flaky").named("flaky"),
         Guest::at("tests/guests/tool").named("tool"),
         Guest::at("tests/guests/unhealthy").named("unhealthy"),

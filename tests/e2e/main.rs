@@ -20,6 +20,7 @@ mod by_hand;
 mod checked;
 mod command_line;
 mod configuration;
+mod contracts;
 mod demo;
 mod dev_loop;
 mod equal_answers;

@@ -1,239 +1,175 @@
-//! What `caxton new agent` writes, built and served as its README says: in each language, for messages and for HTTP.
+//! Agents as other toolchains build them, dropped into a host as they are: they answer, are reloaded, and say where they failed.
 //!
-//! `caxton run --dev` serves what the commands of the project build. The project in Rust goes through `caxton dev`, with a save.
+//! No limit is set for them: the defaults are what they run with.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::fs;
+use std::time::Instant;
 
-use tempfile::TempDir;
+use crate::caxton::agent;
+use crate::harness::{Ask, Caxton, Load, Setup, variant, wait_for};
 
-use crate::caxton::{BINARY, built};
+/// Calls whose time is taken.
+const MEASURED: usize = 50;
 
-/// How long a fact may take: tools are installed and large components compiled in it.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// Of the default 64 MiB.
+const ENOUGH: &str = "48MiB";
 
-/// A new project, as a user has it.
-fn new_agent(name: &str, lang: &str, http: bool) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let mut command = Command::new(BINARY);
-    command.args(["new", "agent", name, "--lang", lang]);
-    command
-        .args(http.then_some("--http"))
-        .current_dir(folder.path());
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", crate::caxton::said(&output));
-    folder
+/// Without keeping time short where a component takes many seconds to compile.
+fn setup() -> Setup {
+    Setup::defaults("[defaults.reload]\nwarm_up = \"0s\"\nbake = \"0s\"\n")
 }
 
-/// Builds it with the command of its README, and the tools that `policies/examples/build.sh` installed.
-fn build(project: &Path, command: &str) {
-    let node = built().join("node/bin");
-    let path = std::env::var("PATH").unwrap();
-    let path = match node.is_dir() {
-        true => format!("{}:{path}", node.display()),
-        false => path,
-    };
-    let output = Command::new("sh")
-        .args(["-c", command])
-        .current_dir(project)
-        .env("PATH", path)
-        .env("CARGO_TARGET_DIR", built().join("agents"))
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{command}: {}",
-        crate::caxton::said(&output)
-    );
-}
-
-/// The tools are there already: a second installation of the same would take a minute.
-fn with_tools(project: &Path, lang: &str) {
-    let (tools, place) = match lang {
-        "python" => ("python/.venv", ".venv"),
-        "js" => ("javascript/node_modules", "node_modules"),
-        _ => return,
-    };
-    let tools = built().join(tools);
-    assert!(
-        tools.is_dir(),
-        "{} is not there: run policies/examples/build.sh",
-        tools.display()
-    );
-    std::os::unix::fs::symlink(tools, project.join(place)).unwrap();
-    if lang == "python" {
-        // `make` would install what is younger than the tools.
-        let wanted = File::options()
-            .append(true)
-            .open(project.join("requirements.txt"));
-        wanted.unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
-    }
-}
-
-/// A command that runs, and what it prints.
-struct Running {
-    folder: PathBuf,
-    child: Child,
-}
-
-impl Running {
-    fn start(folder: &Path, arguments: &[&str]) -> Self {
-        let output = |name: &str| File::create(folder.join(name)).unwrap();
-        let child = Command::new(BINARY)
-            .args(arguments)
-            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-            .current_dir(folder)
-            .env("CARGO_TARGET_DIR", built().join("agents"))
-            .stdin(Stdio::null())
-            .stdout(output("stdout"))
-            .stderr(output("stderr"))
-            .spawn()
-            .unwrap();
-        Self {
-            folder: folder.to_owned(),
-            child,
-        }
-    }
-
-    fn line(&mut self, part: &str) -> String {
+/// How long calls take, for who asks (`--nocapture`).
+async fn measure(host: &Caxton, ask: &Ask) -> String {
+    let mut took = Vec::new();
+    for _ in 0..MEASURED {
         let begun = Instant::now();
-        loop {
-            let text = fs::read_to_string(self.folder.join("stdout")).unwrap();
-            if let Some(line) = text.lines().find(|line| line.contains(part)) {
-                return line.to_owned();
-            }
-            let ended = self.child.try_wait().unwrap();
-            let errors = || fs::read_to_string(self.folder.join("stderr")).unwrap_or_default();
-            assert!(
-                ended.is_none() && begun.elapsed() < PATIENCE,
-                "no line with {part:?} ({ended:?}):\n{text}\n{}",
-                errors()
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        assert!(host.ask(ask.clone()).await.is_good());
+        took.push(begun.elapsed());
     }
+    took.sort();
+    let (half, longest) = (took[MEASURED / 2], took[MEASURED - 1]);
+    format!("half of {MEASURED} calls took {half:.1?} at most, the longest {longest:.1?}")
+}
 
-    fn gateway(&mut self) -> String {
-        let line = self.line("http://");
-        let after = line.split("http://").nth(1).unwrap();
-        format!("http://{}", after.split('/').next().unwrap())
+/// Waits until the host has logged each of these words.
+async fn logs(host: &Caxton, words: &[&str]) {
+    let log = host.elsewhere().join("log");
+    wait_for(&format!("{words:?} in the log"), async || {
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        words.iter().all(|word| text.contains(word)).then_some(())
+    })
+    .await;
+}
+
+/// A reload under calls loses none.
+async fn reload(host: &Caxton, name: &str, component: &[u8], ask: &Ask) {
+    let load = Load::start(host.gateway, 2, vec![ask.clone()]);
+    host.deploy(name, &variant(component, 2), 2).await;
+    let records = load.finish().await;
+    let lost: Vec<_> = records.iter().filter(|record| !record.is_good()).collect();
+    assert!(lost.is_empty(), "{}", lost[0].told());
+}
+
+/// Three quarters of the memory that an agent may have by default are enough: a quarter is for data of its own.
+async fn memory(host: &Caxton, name: &str, ask: &Ask) {
+    host.configure(name, &format!("[limits]\nmemory = \"{ENOUGH}\"\n"));
+    host.swapped(name, 3).await;
+    for _ in 0..10 {
+        let reply = host.ask(ask.clone()).await;
+        assert!(reply.is_good(), "{} {}", reply.status, reply.text());
     }
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        // As a user ends it; its build goes with it.
-        let pid = self.child.id().to_string();
-        let _ = Command::new("kill").args(["-INT", &pid]).status();
-        let begun = Instant::now();
-        while matches!(self.child.try_wait(), Ok(None)) && begun.elapsed() < Duration::from_secs(20)
-        {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+async fn http_agent(language: &str, traceback: &[&str]) {
+    let name = format!("agent-http-{language}");
+    let component = agent(&name);
+    let host = Caxton::start_with(setup()).await;
+    let begun = Instant::now();
+    host.deploy("web", &variant(&component, 1), 1).await;
+    let first = begun.elapsed();
+    let reply = host.get("/web/hello").await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert!(reply.text().contains("/hello"), "{}", reply.text());
+    let body = "x".repeat(100_000);
+    let ask = Ask::post("/web/echo", body.clone()).with("x-tell", "something");
+    let reply = host.ask(ask).await;
+    assert_eq!((reply.status, reply.text().len()), (200, body.len()));
+    assert_eq!(reply.text(), body);
+    assert_eq!(reply.headers["x-was-told"], "something");
+    assert_eq!(reply.headers["x-method"], "POST");
+    let hello = Ask::get("/web/hello");
+    let calls = measure(&host, &hello).await;
+    eprintln!(
+        "{name}: {} bytes, served {first:.1?} after it was dropped, {calls}",
+        component.len()
+    );
+
+    let reply = host.get("/web/throw").await;
+    assert!(reply.status >= 500, "{}", reply.status);
+    logs(&host, traceback).await;
+    assert!(host.get("/web/hello").await.is_good());
+
+    reload(&host, "web", &component, &hello).await;
+    assert_eq!(host.version_at("/web/hello").await, 2);
+    memory(&host, "web", &hello).await;
 }
 
-/// What `curl` of the README gets.
-fn asked(arguments: &[&str]) -> String {
-    let output = Command::new("curl")
-        .args(["--silent", "--show-error", "--max-time", "60"])
-        .args(arguments)
-        .output();
-    let output = output.unwrap();
-    assert!(output.status.success(), "{}", crate::caxton::said(&output));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Builds both kinds, and serves both with one host.
-fn serves(lang: &str, command: &str, component: &str) {
-    let host = tempfile::tempdir().unwrap();
-    let mut running = Running::start(host.path(), &["run", "--dev"]);
-    let gateway = running.gateway();
-    running.line("dev: ");
-    for (name, http) in [("hello", false), ("web", true)] {
-        let parent = new_agent(name, lang, http);
-        let project = parent.path().join(name);
-        with_tools(&project, lang);
-        build(&project, command);
-        let component = component.replace("NAME", name);
-        let component = match lang {
-            "rust" => built().join("agents").join(component),
-            _ => project.join(component),
-        };
-        let place = host.path().join("agents").join(format!("{name}.wasm"));
-        fs::copy(
-            project.join(format!("{name}.toml")),
-            place.with_extension("toml"),
-        )
-        .unwrap();
-        fs::copy(component, place).unwrap();
-        running.line(&format!("{name} v1 serves"));
-    }
-    let message = asked(&["--data", "Ada", &format!("{gateway}/hello")]);
-    assert_eq!(message, "hello Ada, this is hello\n");
+/// `faults`: messages that make it fail, and what the log says of each.
+async fn handler_agent(language: &str, faults: &[(&'static str, &[&str])]) {
+    let name = format!("agent-handler-{language}");
+    let component = agent(&name);
+    let host = Caxton::start_with(setup()).await;
+    let begun = Instant::now();
+    host.deploy("tool", &variant(&component, 1), 1).await;
+    let first = begun.elapsed();
+    let hello = Ask::post("/tool", "hello").with("x-tell", "something");
+    let reply = host.ask(hello.clone()).await;
     assert_eq!(
-        asked(&[&format!("{gateway}/web/a?b=c")]),
-        "hello, this is web at /a?b=c\n"
+        (reply.status, reply.text()),
+        (200, format!("{}: hello", name_of(language)))
     );
-    // What an agent refuses is the caller's fault, and told so.
-    let wrong = asked(&[
-        "--data-binary",
-        "@/bin/true",
-        "--write-out",
-        "%{http_code}",
-        &format!("{gateway}/hello"),
-    ]);
-    assert!(
-        wrong.contains("the body must be text") && wrong.ends_with("400"),
-        "{wrong}"
+    assert_eq!(reply.headers["x-was-told"], "something");
+    let reply = host.ask(Ask::post("/tool", "refuse")).await;
+    assert_eq!(reply.status, 400);
+    assert!(reply.text().contains("not this one"), "{}", reply.text());
+    let calls = measure(&host, &hello).await;
+    eprintln!(
+        "{name}: {} bytes, served {first:.1?} after it was dropped, {calls}",
+        component.len()
     );
-    running.line("hello v1 | a message of 3 ");
-    running.line("web v1 | a request for /a?b=c");
+
+    for (message, words) in faults {
+        let reply = host.ask(Ask::post("/tool", *message)).await;
+        assert!(reply.status >= 500, "{}", reply.status);
+        logs(&host, words).await;
+        assert!(host.ask(hello.clone()).await.is_good());
+    }
+    reload(&host, "tool", &component, &hello).await;
+    memory(&host, "tool", &hello).await;
 }
 
-#[test]
-fn in_rust() {
-    serves(
-        "rust",
-        "cargo build --release --target wasm32-wasip2",
-        "wasm32-wasip2/release/NAME.wasm",
-    );
+fn name_of(language: &str) -> &str {
+    if language == "js" {
+        "javascript"
+    } else {
+        language
+    }
 }
 
-#[test]
-fn in_python() {
-    serves("python", "make", "NAME.wasm");
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn http_in_javascript() {
+    http_agent("js", &["request.nothing is undefined", "broken@http.js:"]).await;
 }
 
-#[test]
-fn in_javascript() {
-    serves("js", "npm run --silent build", "NAME.wasm");
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn http_in_python() {
+    http_agent(
+        "python",
+        &["Traceback", "http_agent.py", "in broken", "AttributeError"],
+    )
+    .await;
 }
 
-#[test]
-fn the_local_loop_of_a_project_in_rust() {
-    let parent = new_agent("my-agent", "rust", true);
-    let project = parent.path().join("my-agent");
-    let mut running = Running::start(&project, &["dev"]);
-    let gateway = running.gateway();
-    running.line("my-agent v1 serves, ");
-    let address = format!("{gateway}/my-agent/");
-    assert_eq!(asked(&[&address]), "hello, this is my-agent at /\n");
-    let source = project.join("src/lib.rs");
-    let text = fs::read_to_string(&source).unwrap();
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn handler_in_javascript() {
+    handler_agent(
+        "js",
+        &[
+            ("throw", &["TypeError", "message.nothing is undefined"]),
+            ("caught", &["TypeError", "broken@handler.js:"]),
+        ],
+    )
+    .await;
+}
 
-    fs::write(&source, text.replace("hello, this", "good day, this")).unwrap();
-    let line = running.line("my-agent v2 serves, ");
-    assert!(line.contains(" after the save (build "), "{line}");
-    assert_eq!(asked(&[&address]), "good day, this is my-agent at /\n");
-
-    fs::write(&source, text.replace("fn greeting", "fn greetings")).unwrap();
-    let failed = running.line("`cargo build --release --target wasm32-wasip2` failed");
-    assert!(failed.ends_with("; v2 serves on"), "{failed}");
-    running.line("cannot find function `greeting`");
-    assert_eq!(asked(&[&address]), "good day, this is my-agent at /\n");
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn handler_in_python() {
+    let traceback = [
+        "Traceback",
+        "handler_agent.py",
+        "in broken",
+        "AttributeError",
+    ];
+    handler_agent("python", &[("throw", &traceback)]).await;
 }

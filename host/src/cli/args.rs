@@ -10,12 +10,12 @@ use http::{HeaderName, HeaderValue};
 use crate::config::SchemaKind;
 
 use super::backup::{BackupArgs, RestoreArgs};
-use super::dev::DevArgs;
 use super::check::CheckArgs;
+use super::dev::DevArgs;
 use super::explain::ExplainArgs;
 use super::gc::GcArgs;
-use super::new::NewArgs;
 use super::logs::LogsArgs;
+use super::new::NewArgs;
 use super::policy::PolicyArgs;
 use super::records::RecordsArgs;
 use super::wait::WaitArgs;

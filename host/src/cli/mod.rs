@@ -18,8 +18,8 @@ mod follow;
 mod gc;
 mod lines;
 mod logging;
-mod new;
 mod logs;
+mod new;
 mod orders;
 mod phase;
 pub(crate) mod policy;
@@ -45,8 +45,8 @@ use serde_json::Value;
 
 pub use args::{
     AbortArgs, AgentArgs, CallArgs, Cli, Command, Connection, DemoArgs, DemoStrategy, EventsArgs,
-    HistoryArgs, ListArgs, LogFormat, OrderArgs, PromoteArgs, RollbackArgs, RunArgs, SchemaArgs, SetSplitArgs,
-    StateArg, StateArgs, TopArgs,
+    HistoryArgs, ListArgs, LogFormat, OrderArgs, PromoteArgs, RollbackArgs, RunArgs, SchemaArgs,
+    SetSplitArgs, StateArg, StateArgs, TopArgs,
 };
 use client::Client;
 pub use failure::Failure;

@@ -19,7 +19,11 @@ pub(super) async fn run(args: RunArgs) -> Result<(), Failure> {
     let (dev, format) = (args.dev, args.log_format);
     let config = configuration(args)?;
     let mut exports = Exports::from_env().map_err(|error| Failure::Usage(error.to_string()))?;
-    logging::start(if dev { dev::LOG } else { "info" }, format, exports.tracer())?;
+    logging::start(
+        if dev { dev::LOG } else { "info" },
+        format,
+        exports.tracer(),
+    )?;
     let telemetry = Telemetry::start(exports.take_metrics())
         .map_err(|error| Failure::No(format!("metrics cannot be kept: {error}")))?;
     let mut signals = Signals::listen().map_err(|error| {

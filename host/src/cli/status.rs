@@ -128,6 +128,17 @@ impl Page {
                 label = "";
             }
         }
+        for live in agent
+            .live
+            .iter()
+            .filter(|live| !live.passed_over.is_empty())
+        {
+            let others = live.passed_over.join(" or ");
+            self.line(
+                "contract",
+                format!("v{} {}, not {others}", live.number, live.contract),
+            );
+        }
         let serves = |live: &&Live| live.stateful && Some(live.number) == agent.serving;
         if let Some(live) = agent.live.iter().find(serves) {
             self.line("state", format!("in v{}, one call at a time", live.number));

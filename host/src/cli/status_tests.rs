@@ -99,7 +99,9 @@ fn a_gate_and_a_listener_are_told() {
         "reload": {"id": "7", "status": "in-progress", "strategy": "parallel", "started_at": NOW - 1_000},
         "live": [
             {"number": 1, "in_flight": 1, "requests_per_second": 40.0, "stateful": true, "listening": false},
-            {"number": 2, "in_flight": 0, "requests_per_second": 12.0, "stateful": true, "listening": true}
+            {"number": 2, "in_flight": 0, "requests_per_second": 12.0, "stateful": true, "listening": true,
+                "contract": "wasi:http/handler@0.3",
+                "passed_over": ["wasi:http/incoming-handler@0.2", "caxton:agent/handler@0.1"]}
         ]
     });
     let agent: Agent = serde_json::from_value(value).unwrap();
@@ -116,6 +118,7 @@ fn a_gate_and_a_listener_are_told() {
               in flight   1 (v1: 1, v2: 0)
               traffic     v1 40 requests/s
                           v2 12 requests/s, copies only
+              contract    v2 wasi:http/handler@0.3, not wasi:http/incoming-handler@0.2 or caxton:agent/handler@0.1
               state       in v1, one call at a time
         "#]],
     );

@@ -70,6 +70,8 @@ pub(super) struct Live {
     pub failures_per_second: Option<f64>,
     pub p50_ms: Option<f64>,
     pub p99_ms: Option<f64>,
+    pub contract: String,
+    pub passed_over: Vec<String>,
     pub stateful: bool,
     pub listening: bool,
     pub copies: Option<u64>,

@@ -7,7 +7,7 @@ use caxton_rollout::{
     AgentName, Command, Event, Happened, HealthOutcome, HotReloadStatus, Identity, Memory, Notice,
     Ticket, Traffic, VersionNumber,
 };
-use caxton_runtime::{PrepareError, Version};
+use caxton_runtime::{Inspection, PrepareError, Version};
 use caxton_store::{BlobKind, Blobs, Reply};
 use serde_json::json;
 
@@ -303,6 +303,7 @@ impl Controller {
                 let compile_ms = version.compile_time().as_millis();
                 let compile_ms = u64::try_from(compile_ms).unwrap_or(u64::MAX);
                 up = Some(json!({ "number": number, "code": code, "compile_ms": compile_ms }));
+                tell_passed_over(&agent, number, version.inspection());
                 let live = Live {
                     // What it woke with is on disk.
                     checkpoints: Checkpoints::known(&version),
@@ -525,4 +526,18 @@ fn log_restored(
                                     its file is still there");
         }
     }
+}
+
+/// A component with several contracts is called through one of them, and who wrote it should know which.
+fn tell_passed_over(agent: &AgentName, number: VersionNumber, inspection: &Inspection) {
+    if inspection.passed_over.is_empty() {
+        return;
+    }
+    let others: Vec<&str> = inspection.passed_over.iter().map(|c| c.as_str()).collect();
+    tracing::info!(
+        %agent,
+        "version {number} is called through {}, the newest contract that it exports, and not through {}",
+        inspection.contract.as_str(),
+        others.join(" or ")
+    );
 }

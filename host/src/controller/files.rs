@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use caxton_rollout::{AgentName, Digest, HotReloadRequest, Identity, MirrorRequests, PolicyMode};
 use caxton_runtime::policy::PolicyKind;
-use caxton_runtime::{Contract, Instances, Runtime};
+use caxton_runtime::{Instances, Runtime};
 
 use super::agent::{Again, Material};
 use crate::config::AgentConfig;
@@ -79,7 +79,8 @@ impl Terms<'_> {
         };
         let text = config.map_or(Ok(""), |content| std::str::from_utf8(&content.bytes));
         let text = text.map_err(|e| wrong(format!("{file}: not UTF-8 text: {e}")))?;
-        let config = AgentConfig::read(&file, text, self.defaults).map_err(|e| wrong(e.to_string()))?;
+        let config =
+            AgentConfig::read(&file, text, self.defaults).map_err(|e| wrong(e.to_string()))?;
         let config = if self.dev { config.for_dev() } else { config };
         if !config.enabled {
             return Ok(Looked::Off);
@@ -99,7 +100,8 @@ impl Terms<'_> {
             .env
             .values(self.environment)
             .map_err(|e| Wrong::config(agent, e))?;
-        let inspection = self.runtime
+        let inspection = self
+            .runtime
             .inspect(&component.bytes)
             .map_err(|refusal| Wrong::component(agent, refusal))?;
         let stateful = inspection.state && config.reload.preserve_state;
@@ -125,7 +127,7 @@ impl Terms<'_> {
             isolation: config.isolation,
             rollback: config.rollback.enabled,
             stateful,
-            has_copies: inspection.contract == Contract::Http
+            has_copies: inspection.contract.is_http()
                 || config.reload.mirror.requests == MirrorRequests::All,
         };
         request.validate().map_err(|e| wrong(e.to_string()))?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use caxton_rollout::{AgentName, Digest, Event, Identity};
+use caxton_rollout::{AgentName, Digest, Event, Identity, Moment};
 use caxton_store::{BlobKind, Blobs};
 use caxton_watch::Change;
 use serde_json::json;

@@ -39,6 +39,7 @@ mod tests {
             stream: LogStream::Stderr,
             text: text.to_owned(),
             dropped_before,
+            at: std::time::UNIX_EPOCH,
         };
         assert_eq!(shown(&line("ready", 0)), "hello v7 | ready\n");
         assert_eq!(

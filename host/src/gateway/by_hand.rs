@@ -64,11 +64,13 @@ where
     reached.choose(request.headers())?;
     let version = reached.version()?;
     match version.inspection().contract {
-        Contract::Http if version.is_single() && !request.body().is_end_stream() => {
+        Contract::HttpP3 | Contract::HttpP2
+            if version.is_single() && !request.body().is_end_stream() =>
+        {
             let whole = take_whole(request, version).await?;
             http(whole, reached).await
         }
-        Contract::Http => http(request, reached).await,
+        Contract::HttpP3 | Contract::HttpP2 => http(request, reached).await,
         Contract::Handler => handle(request, reached).await,
     }
 }

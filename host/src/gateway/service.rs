@@ -101,14 +101,18 @@ async fn forward(
     spans::pass_on(request.headers_mut());
     reached.choose(request.headers())?;
     match reached.version()?.inspection().contract {
-        Contract::Http if reached.version()?.is_single() && !request.body().is_end_stream() => {
+        contract
+            if contract.is_http()
+                && reached.version()?.is_single()
+                && !request.body().is_end_stream() =>
+        {
             before_body(&connection.shared.routes, reached, request.body()).await?;
             reached.choose(request.headers())?;
             let whole = take_whole(request, reached.version()?).await?;
             reached.look_anew(&connection.shared.routes.load())?;
             http(connection, whole, reached).await
         }
-        Contract::Http => http(connection, request, reached).await,
+        Contract::HttpP3 | Contract::HttpP2 => http(connection, request, reached).await,
         Contract::Handler => handle(connection, request, reached).await,
     }
 }

@@ -13,6 +13,7 @@
 mod ring;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -70,7 +71,6 @@ pub struct Found {
 }
 
 /// The memory of what agents print. One for each host; shared.
-#[derive(Debug)]
 pub struct AgentLogs {
     book: Mutex<Book>,
     /// Tells followers that there is something new, for whomever.
@@ -85,6 +85,14 @@ struct Book {
     bytes: usize,
     /// Lines of all agents so far: an agent that is forgotten and comes back begins beyond every number that it had.
     so_far: u64,
+}
+
+impl fmt::Debug for AgentLogs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgentLogs")
+            .field("book", &self.book)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for AgentLogs {

@@ -8,6 +8,8 @@ use opentelemetry_otlp::{MetricExporter, SpanExporter};
 use opentelemetry_sdk::metrics::PeriodicReader;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
+use super::Telemetry;
+
 /// What is exported; nothing by default.
 #[derive(Debug, Default)]
 pub struct Exports {

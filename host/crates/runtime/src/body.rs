@@ -287,6 +287,7 @@ impl<B> Drop for RequestBody<B> {
     fn drop(&mut self) {
         // A guest that lets go of the body does not wait for the caller any more.
         self.call.request.waits_for_caller.store(false, Relaxed);
+        self.call.request.let_go.store(true, Relaxed);
     }
 }
 

@@ -231,6 +231,8 @@ pub(crate) struct RequestFlow {
     /// The guest asked for more and the caller has not sent it yet.
     pub(crate) waits_for_caller: AtomicBool,
     pub(crate) too_large: AtomicBool,
+    /// Nobody holds the body any more: neither the guest nor what is between it and the caller.
+    pub(crate) let_go: AtomicBool,
     /// The caller's connection failed in the middle.
     pub(crate) broke: AtomicBool,
 }

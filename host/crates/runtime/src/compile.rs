@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OnceCell, Semaphore, oneshot};
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
+use wasmtime_wasi_http::p3::bindings::ServiceIndices;
 
 /// SHA-256 of a component's bytes.
 pub(crate) type Digest = [u8; 32];
@@ -73,7 +74,8 @@ pub(crate) struct Code {
 }
 
 pub(crate) enum EntryIndices {
-    Http(ProxyIndices),
+    HttpP3(ServiceIndices),
+    HttpP2(ProxyIndices),
     Handler(handler::GuestIndices),
 }
 
@@ -307,7 +309,8 @@ fn linked(
     let link = |error: wasmtime::Error| PrepareError::Link(format!("{error:#}"));
     let pre = linker.instantiate_pre(component).map_err(link)?;
     let entry = match inspection.contract {
-        Contract::Http => EntryIndices::Http(ProxyIndices::new(&pre).map_err(link)?),
+        Contract::HttpP3 => EntryIndices::HttpP3(ServiceIndices::new(&pre).map_err(link)?),
+        Contract::HttpP2 => EntryIndices::HttpP2(ProxyIndices::new(&pre).map_err(link)?),
         Contract::Handler => EntryIndices::Handler(handler::GuestIndices::new(&pre).map_err(link)?),
     };
     let health = if inspection.health {

@@ -11,7 +11,8 @@ use wasmtime::wasmparser::{ComponentTypeRef, Encoding, Parser, Payload, Validato
 pub const MAX_COMPONENT_SIZE: u64 = 100 << 20;
 
 const MAGIC: [u8; 4] = *b"\0asm";
-const HTTP: &str = "wasi:http/incoming-handler";
+const HTTP_P3: &str = "wasi:http/handler";
+const HTTP_P2: &str = "wasi:http/incoming-handler";
 const HANDLER: &str = "caxton:agent/handler";
 const HEALTH: &str = "caxton:agent/health";
 const STATE: &str = "caxton:agent/state";
@@ -19,19 +20,53 @@ const STATE: &str = "caxton:agent/state";
 /// How an agent is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contract {
+    /// `wasi:http/handler` 0.3.
+    HttpP3,
     /// `wasi:http/incoming-handler` 0.2.
-    Http,
+    HttpP2,
     /// `caxton:agent/handler` 0.1.
     Handler,
+}
+
+impl Contract {
+    /// All of them; of several that a component exports the first one counts.
+    const NEWEST_FIRST: [Self; 3] = [Self::HttpP3, Self::HttpP2, Self::Handler];
+
+    /// Whether it is called by HTTP requests, and not by messages.
+    #[must_use]
+    pub fn is_http(self) -> bool {
+        match self {
+            Self::HttpP3 | Self::HttpP2 => true,
+            Self::Handler => false,
+        }
+    }
+
+    /// The interface and its compatible line, as in `wasi:http/handler@0.3`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::HttpP3 => "wasi:http/handler@0.3",
+            Self::HttpP2 => "wasi:http/incoming-handler@0.2",
+            Self::Handler => "caxton:agent/handler@0.1",
+        }
+    }
+
+    fn interface(self) -> (&'static str, &'static str) {
+        match self {
+            Self::HttpP3 => (HTTP_P3, "0.3"),
+            Self::HttpP2 => (HTTP_P2, "0.2"),
+            Self::Handler => (HANDLER, "0.1"),
+        }
+    }
 }
 
 /// What a component says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspection {
-    /// How it is called.
+    /// How it is called: the newest contract that it exports.
     pub contract: Contract,
-    /// Whether it exports both contracts. HTTP was taken then.
-    pub both: bool,
+    /// The other contracts that it exports, newest first. Nobody calls it through them.
+    pub passed_over: Vec<Contract>,
     /// Whether it exports `caxton:agent/health`.
     pub health: bool,
     /// Whether it exports `caxton:agent/state`, and so needs one instance that outlives its calls.
@@ -92,10 +127,21 @@ pub enum Refusal {
         /// What the validator says.
         message: String,
     },
+    /// Written for a draft of a contract that this host has in another version.
+    #[error(
+        "the component exports {}, a draft, and this host serves {served}: build it with tools that have the release",
+        short(.draft)
+    )]
+    Draft {
+        /// What it exports.
+        draft: String,
+        /// What this host has in its place.
+        served: String,
+    },
     /// No way to call it.
     #[error(
-        "the component exports nothing that an agent is called through: expected wasi:http/incoming-handler@0.2 or \
-         caxton:agent/handler@0.1, found {}",
+        "the component exports nothing that an agent is called through: expected wasi:http/handler@0.3, \
+         wasi:http/incoming-handler@0.2 or caxton:agent/handler@0.1, found {}",
         list(.exports)
     )]
     NoContract {
@@ -126,6 +172,7 @@ impl Refusal {
             Self::NotWasm { .. } => "not-wasm",
             Self::CoreModule => "core-module",
             Self::Invalid { .. } => "invalid",
+            Self::Draft { .. } => "draft",
             Self::NoContract { .. } => "no-contract",
             Self::MissingImport { .. } => "missing-import",
         }
@@ -307,21 +354,37 @@ fn needs_provider(import: ComponentTypeRef, types: &Types) -> bool {
 fn contract(imports: Vec<String>, exports: Vec<String>, size: u64) -> Result<Inspection, Refusal> {
     let has =
         |interface: &str, line: &str| exports.iter().any(|name| is_version(name, interface, line));
-    let http = has(HTTP, "0.2");
-    let handler = has(HANDLER, "0.1");
-    let contract = match (http, handler) {
-        (true, _) => Contract::Http,
-        (false, true) => Contract::Handler,
-        (false, false) => return Err(Refusal::NoContract { exports }),
+    let mut exported = Contract::NEWEST_FIRST.into_iter().filter(|contract| {
+        let (interface, line) = contract.interface();
+        has(interface, line)
+    });
+    let Some(contract) = exported.next() else {
+        return Err(match exports.iter().find_map(|name| draft(name)) {
+            Some(refusal) => refusal,
+            None => Refusal::NoContract { exports },
+        });
     };
     Ok(Inspection {
         contract,
-        both: http && handler,
+        passed_over: exported.collect(),
         health: has(HEALTH, "0.1"),
         state: has(STATE, "0.1"),
         imports,
         exports,
         size,
+    })
+}
+
+/// The refusal of an export that is a contract of this host in another version with a pre-release: `0.3.0-rc-2025-09-16`. No two
+/// of those are compatible.
+fn draft(name: &str) -> Option<Refusal> {
+    let (interface, version) = name.split_once('@')?;
+    let contract = Contract::NEWEST_FIRST
+        .into_iter()
+        .find(|contract| contract.interface().0 == interface)?;
+    version.contains('-').then(|| Refusal::Draft {
+        draft: name.to_owned(),
+        served: format!("{interface}@{}.0", contract.interface().1),
     })
 }
 

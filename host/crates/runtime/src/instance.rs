@@ -122,7 +122,10 @@ pub(crate) async fn make_in(
     let mut store = AgentStore::create(serving, listening, Arc::clone(&turn))?;
     let made = match turn.during(code.pre.instantiate_async(&mut store)).await {
         Ok(exports) => match &code.entry {
-            EntryIndices::Http(indices) => indices
+            EntryIndices::HttpP3(indices) => indices
+                .load(&mut store, &exports)
+                .map(|service| (exports, Entry::Http(Proxy::P3(service)))),
+            EntryIndices::HttpP2(indices) => indices
                 .load(&mut store, &exports)
                 .map(|proxy| (exports, Entry::Http(Proxy::P2(proxy)))),
             EntryIndices::Handler(indices) => indices

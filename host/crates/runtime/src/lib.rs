@@ -14,6 +14,7 @@ mod cache;
 mod call;
 mod compile;
 mod counts;
+mod drive;
 mod engine;
 mod inspect;
 mod instance;

@@ -99,6 +99,18 @@ impl WasiHttpHooks for Hooks {
     }
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        self.chunk_size()
+    }
+
+    // Asked once for each body; one chunk waits.
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        self.bodies = self.bodies.saturating_add(1);
+        self.chunk_size()
+    }
+}
+
+impl Hooks {
+    fn chunk_size(&self) -> usize {
         if self.is_wide() {
             WIDE_CHUNK
         } else {

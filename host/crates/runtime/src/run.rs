@@ -6,9 +6,10 @@
 use crate::body::{AgentBody, taken_at_once};
 use crate::call::{BodyError, Call, CallError};
 use crate::counts::Outcome;
+use crate::drive::drive;
 use crate::instance::{After, HttpJob, explain};
 use crate::serving::Serving;
-use crate::store::AgentStore;
+use crate::store::{AgentStore, Leftovers, MAX_KEPT};
 use crate::turn::Turn;
 use futures::FutureExt;
 use futures::channel::oneshot as head_channel;
@@ -21,14 +22,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::oneshot;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep_until};
-use wasmtime::{AsContextMut, Store};
-use wasmtime_wasi_http::WasiHttpView;
-use wasmtime_wasi_http::handler::{Prepared, Proxy, Response};
+use wasmtime::Store;
+use wasmtime_wasi_http::handler::{Proxy, Response};
 
 /// Why a guest's run is over.
 enum End {
     /// It ended by itself: well, or with a trap outside, or with an error of the host's inside.
-    Ran(wasmtime::Result<wasmtime::Result<bool>>),
+    Ran(wasmtime::Result<wasmtime::Result<()>>),
     /// It must not go on.
     Stopped(Stop),
 }
@@ -93,18 +93,8 @@ pub(crate) async fn run_http(
     let (head_sender, mut head) = head_channel::channel();
     let end = {
         let request = job.request;
-        let run = store.run_concurrent(async |accessor| {
-            let prepared = accessor.with(|mut store| {
-                Prepared::new(
-                    store.as_context_mut(),
-                    proxy,
-                    request,
-                    AgentStore::http,
-                    head_sender,
-                )
-            })?;
-            prepared.run(accessor, std::future::pending()).await
-        });
+        let run = store
+            .run_concurrent(async |accessor| drive(accessor, proxy, request, head_sender).await);
         watch(
             pin!(turn.during(run)),
             turn,
@@ -115,8 +105,8 @@ pub(crate) async fn run_http(
         .await
     };
     match end {
-        End::Ran(Ok(Ok(_))) => {
-            let left = store.data_mut().abort_open_bodies();
+        End::Ran(Ok(Ok(()))) => {
+            let left = left_by(store, proxy, &call);
             match head.try_recv() {
                 _ if waiting.reply.is_none() => call.guest_ended(),
                 Ok(Some(answer)) => match whole_or_none(answer, left.open_body) {
@@ -153,6 +143,19 @@ pub(crate) async fn run_http(
             After::Ended(stop.reason().into())
         }
     }
+}
+
+/// What the guest's call left behind.
+fn left_by(store: &mut Store<AgentStore>, proxy: &Proxy, call: &Call) -> Leftovers {
+    let mut left = store.data_mut().abort_open_bodies();
+    if matches!(proxy, Proxy::P3(_)) {
+        // Its streams are wasmtime's, where one cannot be told from another; that of the request has the caller's connection.
+        let many = store
+            .concurrent_resource_table()
+            .is_some_and(|table| table.iter_mut().count() > MAX_KEPT);
+        left.of_the_call |= many || !call.request.let_go.load(Relaxed);
+    }
+    left
 }
 
 /// The answer of a guest that ended before its head was sent. Its body lies there as far as it was written: one that was left
@@ -204,7 +207,7 @@ async fn watch<R>(
     serving: &Serving,
 ) -> End
 where
-    R: Future<Output = wasmtime::Result<wasmtime::Result<bool>>>,
+    R: Future<Output = wasmtime::Result<wasmtime::Result<()>>>,
 {
     let call = Arc::clone(&waiting.call);
     let limits = &serving.spec.limits;

@@ -102,8 +102,8 @@ impl Serving {
         match (self.spec.instances, self.inspection.contract) {
             (Some(Instances::Reused { reuse }), _) => reuse.max(1),
             (Some(Instances::Single), _) => u32::MAX,
-            (Some(Instances::Fresh), _) | (None, Contract::Http) => 1,
-            (None, Contract::Handler) => DEFAULT_REUSE,
+            (Some(Instances::Fresh), _) | (None, Contract::HttpP2) => 1,
+            (None, Contract::HttpP3 | Contract::Handler) => DEFAULT_REUSE,
         }
     }
 

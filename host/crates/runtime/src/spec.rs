@@ -20,7 +20,8 @@ pub struct AgentSpec {
     pub number: u64,
     /// What its calls may use.
     pub limits: Limits,
-    /// How long an instance lives. None: single with `state`, otherwise fresh for HTTP agents and reused for handlers.
+    /// How long an instance lives. None: single with `state`, otherwise fresh for WASI 0.2 HTTP
+    /// agents, and reused for those of 0.3 and for handlers.
     pub instances: Option<Instances>,
     /// What is kept of the agent's state. None: an export `caxton:agent/state` is ignored.
     pub state: Option<StateSpec>,

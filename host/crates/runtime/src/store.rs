@@ -5,7 +5,6 @@
 
 use crate::bindings::{metrics, types};
 use crate::call::CallError;
-use crate::inspect::Contract;
 use crate::limits::StoreLimiter;
 use crate::logs::{GuestStream, LogSource, LogStream};
 use crate::metrics::CustomMetrics;
@@ -24,13 +23,13 @@ use wasmtime_wasi_http::p2::body::{
 use wasmtime_wasi_http::p2::types::{
     HostIncomingRequest, HostOutgoingRequest, HostOutgoingResponse,
 };
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView, p3};
 
 /// Resources that one store may hold: streams, bodies, headers, timers. A leaking guest traps here instead of growing the host.
 /// With the bounds below, all of them together hold about as much of the host's memory as a store's linear memory may be.
 const MAX_RESOURCES: usize = 1_000;
 /// Resources that an instance may keep from one call to the next, so that the next has room.
-const MAX_KEPT: usize = MAX_RESOURCES / 2;
+pub(crate) const MAX_KEPT: usize = MAX_RESOURCES / 2;
 /// Handles of all resources, those that a guest makes of its own among them. Some bytes each.
 const MAX_HANDLES: usize = 10_000;
 /// Bytes that one call for randomness may ask for.
@@ -99,11 +98,12 @@ impl AgentStore {
         };
         let mut store = Store::new(serving.runtime.engine(), data);
         store.limiter(|data| &mut data.limiter);
-        store.set_hostcall_fuel(match serving.inspection.contract {
-            Contract::Http => HTTP_HOSTCALL,
-            Contract::Handler => usize::try_from(spec.limits.reply_body)
+        store.set_hostcall_fuel(if serving.inspection.contract.is_http() {
+            HTTP_HOSTCALL
+        } else {
+            usize::try_from(spec.limits.reply_body)
                 .unwrap_or(usize::MAX)
-                .saturating_add(HOSTCALL_ALLOWANCE),
+                .saturating_add(HOSTCALL_ALLOWANCE)
         });
         store.set_max_component_handles(MAX_HANDLES);
         if let Some(table) = store.concurrent_resource_table() {
@@ -135,7 +135,9 @@ impl AgentStore {
                 || entry.is::<HostIncomingBody>()
                 || entry.is::<HostFutureTrailers>()
                 || entry.is::<HostOutgoingResponse>()
-                || entry.is::<HostOutgoingRequest>();
+                || entry.is::<HostOutgoingRequest>()
+                || entry.is::<p3::Request>()
+                || entry.is::<p3::Response>();
         }
         left.of_the_call |= left.open_body || held > MAX_KEPT;
         left
@@ -292,7 +294,7 @@ pub(crate) fn link(engine: &Engine) -> wasmtime::Result<Linker<AgentStore>> {
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
-    wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+    p3::add_to_linker(&mut linker)?;
     types::add_to_linker::<_, HasSelf<AgentStore>>(&mut linker, |data| data)?;
     metrics::add_to_linker::<_, HasSelf<AgentStore>>(&mut linker, |data| data)?;
     requests::bound(&mut linker)?;

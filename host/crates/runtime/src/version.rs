@@ -5,7 +5,7 @@ use crate::body::{AgentBody, RequestBody};
 use crate::call::{Call, CallError, CallInfo, Message};
 use crate::compile::CodeSource;
 use crate::counts::ArmCounts;
-use crate::inspect::{Contract, Inspection};
+use crate::inspect::Inspection;
 use crate::instance::{HandleJob, HttpJob, Job, make_in, room};
 use crate::restarts::CrashLoop;
 use crate::serving::Serving;
@@ -138,7 +138,7 @@ impl Version {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: std::fmt::Display,
     {
-        if self.serving.inspection.contract != Contract::Http {
+        if !self.serving.inspection.contract.is_http() {
             return Err(CallError::WrongContract);
         }
         if let Err(error) = check(&request, self.limits()) {
@@ -165,7 +165,7 @@ impl Version {
         message: Message,
         admission: Admission,
     ) -> Result<Message, CallError> {
-        if self.serving.inspection.contract != Contract::Handler {
+        if self.serving.inspection.contract.is_http() {
             return Err(CallError::WrongContract);
         }
         let limit = self.limits().request_body;

@@ -6,19 +6,12 @@ use caxton_runtime::{Contract, Inspection, Instances};
 use crate::config::AgentConfig;
 
 /// Interfaces that answer with an error until something is granted, and the key that grants it.
-const GRANTED: [(&str, &str); 3] = [
+const GRANTED: [(&str, &str); 4] = [
     ("wasi:http/outgoing-handler", "grants.outbound"),
+    ("wasi:http/client", "grants.outbound"),
     ("wasi:filesystem/", "grants.dirs"),
     ("wasi:cli/environment", "grants.env"),
 ];
-
-/// The one place that knows the contracts' names.
-pub(super) fn contract(inspection: &Inspection) -> &'static str {
-    match inspection.contract {
-        Contract::Http => "wasi:http/incoming-handler@0.2",
-        Contract::Handler => "caxton:agent/handler@0.1",
-    }
-}
 
 /// What a version would be made of.
 pub(super) struct Version {
@@ -75,7 +68,7 @@ fn mode(inspection: &Inspection, config: &AgentConfig, stateful: bool) -> &'stat
         Some(Instances::Single) => "single",
         Some(Instances::Reused { .. }) => "reused",
         Some(Instances::Fresh) => "fresh",
-        None if inspection.contract == Contract::Handler => "reused",
-        None => "fresh",
+        None if inspection.contract == Contract::HttpP2 => "fresh",
+        None => "reused",
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::facts::{self, Version};
+use super::facts::Version;
 use super::one::{Checked, Stage};
 use crate::cli::text::{Paint, Tone, harmless, harmless_lines};
 
@@ -56,7 +56,7 @@ pub(super) fn in_short(checked: &Checked) -> String {
     let size = bytesize::ByteSize(inspection.size);
     format!(
         "{}{}{}, {size}",
-        facts::contract(inspection),
+        inspection.contract.as_str(),
         mode.unwrap_or_default(),
         exports(checked)
     )
@@ -83,10 +83,12 @@ fn facts(checked: &Checked) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         (
             "contract",
-            format!("{}{}", facts::contract(inspection), exports(checked)),
+            format!("{}{}", inspection.contract.as_str(), exports(checked)),
         ),
         ("size", format!("{size} ({} bytes)", inspection.size)),
     ];
+    let passed_over = inspection.passed_over.iter();
+    facts.extend(passed_over.map(|contract| ("not called", contract.as_str().to_owned())));
     if let Some(version) = &checked.version {
         facts.push(("digest", format!("sha256:{}", version.identity.component)));
         let from = checked
@@ -163,7 +165,11 @@ pub(super) fn machine(checked: &Checked) -> Value {
         "enabled": !checked.is_off,
         "stages": stages.collect::<Vec<_>>(),
         "refused": refused.collect::<Vec<_>>(),
-        "contract": inspection.map(facts::contract),
+        "contract": inspection.map(|inspection| inspection.contract.as_str()),
+        "passed_over": inspection.map(|inspection| {
+            let contracts = inspection.passed_over.iter();
+            contracts.map(|contract| contract.as_str()).collect::<Vec<_>>()
+        }),
         "state": inspection.map(|inspection| inspection.state),
         "health": inspection.map(|inspection| inspection.health),
         "size": inspection.map(|inspection| inspection.size),

@@ -4,7 +4,7 @@ use crate::runtime;
 use caxton_runtime::{
     AgentSpec, Contract, Limits, MAX_COMPONENT_SIZE, PrepareError, Refusal, incomplete,
 };
-use caxton_test_artifacts::{STATEFUL, TOOL, WEB};
+use caxton_test_artifacts::{STATEFUL, TOOL, WEB, WEB_P3, WEB_P3_STATEFUL};
 
 fn refusal(bytes: &[u8]) -> Refusal {
     runtime().inspect(bytes).unwrap_err()
@@ -51,8 +51,23 @@ fn handler_text(start: &str, imports: &str) -> String {
 fn agents_are_known_by_their_exports() {
     let web = runtime().inspect(WEB).unwrap();
     assert_eq!(
-        (web.contract, web.both, web.health, web.state),
-        (Contract::Http, false, false, false)
+        (web.contract, web.passed_over, web.health, web.state),
+        (Contract::HttpP2, vec![], false, false)
+    );
+    let web_p3 = runtime().inspect(WEB_P3).unwrap();
+    assert_eq!(
+        (
+            web_p3.contract,
+            web_p3.passed_over,
+            web_p3.health,
+            web_p3.state
+        ),
+        (Contract::HttpP3, vec![], true, false)
+    );
+    let several = runtime().inspect(WEB_P3_STATEFUL).unwrap();
+    assert_eq!(
+        (several.contract, several.passed_over, several.state),
+        (Contract::HttpP3, vec![Contract::Handler], true)
     );
     let tool = runtime().inspect(TOOL).unwrap();
     assert_eq!(
@@ -65,17 +80,39 @@ fn agents_are_known_by_their_exports() {
 }
 
 #[test]
-fn both_contracts_mean_http() {
-    let bytes = component(
-        r#"(component (instance $i)
-            (export "caxton:agent/handler@0.1.2" (instance $i))
-            (export "wasi:http/incoming-handler@0.2.9" (instance $i)))"#,
+fn of_several_contracts_the_newest_counts() {
+    let inspect = |exports: &[&str]| {
+        let exports: String = exports
+            .iter()
+            .map(|name| format!(r#"(export "{name}" (instance $i))"#))
+            .collect();
+        let bytes = component(&format!("(component (instance $i) {exports})"));
+        let inspection = runtime().inspect(&bytes).unwrap();
+        (inspection.contract, inspection.passed_over)
+    };
+    let (handler, p2, p3) = (
+        "caxton:agent/handler@0.1.2",
+        "wasi:http/incoming-handler@0.2.9",
+        "wasi:http/handler@0.3.2",
     );
-    let inspection = runtime().inspect(&bytes).unwrap();
     assert_eq!(
-        (inspection.contract, inspection.both),
-        (Contract::Http, true)
+        inspect(&[handler, p2]),
+        (Contract::HttpP2, vec![Contract::Handler])
     );
+    assert_eq!(
+        inspect(&[handler, p2, p3]),
+        (Contract::HttpP3, vec![Contract::HttpP2, Contract::Handler])
+    );
+}
+
+#[test]
+fn another_draft_is_refused_by_its_name_and_ours() {
+    let bytes = component(
+        r#"(component (instance $i) (export "wasi:http/handler@0.3.0-rc-2025-09-16" (instance $i)))"#,
+    );
+    let refusal = runtime().inspect(&bytes).unwrap_err();
+    assert_eq!(refusal.code(), "draft");
+    expect_test::expect!["the component exports wasi:http/handler@0.3.0-rc-2025-09-16, a draft, and this host serves wasi:http/handler@0.3.0: build it with tools that have the release"].assert_eq(&refusal.to_string());
 }
 
 #[test]

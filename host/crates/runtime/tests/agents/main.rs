@@ -16,6 +16,7 @@ mod hostile;
 mod inspecting;
 mod isolation;
 mod lifecycle;
+mod p3;
 mod single;
 mod state;
 mod supervision;
