@@ -344,6 +344,13 @@ pub(super) const HOST: Effects = &[
         ],
     ),
     (
+        "host.on_attention",
+        &[
+            "tests/e2e/attention.rs::a_program_is_told_once_what_is_new_and_once_that_it_is_gone",
+            "tests/e2e/attention.rs::a_program_that_is_not_there_is_refused_at_the_start",
+        ],
+    ),
+    (
         "host.retention.records",
         &[
             "host/src/config/host.rs::what_is_kept_is_said_and_the_rest_is_as_always",
