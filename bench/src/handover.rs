@@ -101,7 +101,7 @@ fn client(
 ) -> JoinHandle<Vec<Request>> {
     let url = format!("http://{}/{AGENT}", host.gateway);
     tokio::spawn(async move {
-        let client = reqwest::Client::new();
+        let client = crate::client();
         let mut requests = Vec::new();
         while !*stopped.borrow() {
             let begun = Instant::now();

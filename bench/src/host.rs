@@ -65,7 +65,7 @@ impl Host {
             child: spawn(&binary, folder.path())?,
             folder,
             binary,
-            client: reqwest::Client::new(),
+            client: crate::client(),
             gateway: String::new(),
             admin: Admin::default(),
         })

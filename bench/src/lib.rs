@@ -14,3 +14,10 @@ pub mod reload;
 pub mod serve;
 pub mod soak;
 pub mod traffic;
+
+/// A client for hosts.
+fn client() -> reqwest::Client {
+    // It wants to know who would do TLS, which no host here speaks. Where a provider is there already it is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
+}

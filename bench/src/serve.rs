@@ -97,7 +97,10 @@ impl Serve {
             .with_context(|| format!("starting {}", wasmtime.display()))?;
         let mut serve = Self { child, address };
         let given_up = Instant::now() + Duration::from_secs(60);
-        while reqwest::get(format!("http://{}/", serve.address))
+        let http = crate::client();
+        while http
+            .get(format!("http://{}/", serve.address))
+            .send()
             .await
             .is_err()
         {

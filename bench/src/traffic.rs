@@ -131,7 +131,7 @@ async fn client(
     shared: Arc<Shared>,
     pause: Duration,
 ) {
-    let http = reqwest::Client::new();
+    let http = crate::client();
     while !shared.ended.load(Ordering::SeqCst) {
         // Counted before the gateway is looked at, so that nobody takes this client for one that rests.
         shared.running.fetch_add(1, Ordering::SeqCst);

@@ -19,7 +19,7 @@ const HISTORY: usize = 50;
 
 /// Waits until each agent has answered once; when the last one did.
 pub(super) async fn all_answer(gateway: &str) -> Result<Instant> {
-    let http = reqwest::Client::new();
+    let http = crate::client();
     let given_up = Instant::now() + DEADLINE;
     for agent in &AGENTS {
         let ask = agent.ask();

@@ -60,6 +60,8 @@ pub(crate) use time::span;
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    // For collectors with TLS, and every HTTP client here asks who would do it. One that is there already is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     // One more than cores: guests may compute on all cores, and sockets are still looked at.
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let runtime = match tokio::runtime::Builder::new_multi_thread()

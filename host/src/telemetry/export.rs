@@ -70,10 +70,6 @@ impl Exports {
             is_wanted(Signal::Traces, env)?,
             is_wanted(Signal::Metrics, env)?,
         );
-        if traces || metrics {
-            // For endpoints with TLS. Where a provider is there already it is as good.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        }
         if traces {
             let exporter = SpanExporter::builder().with_http().build();
             let exporter = exporter.map_err(|error| failed("traces", &error))?;
