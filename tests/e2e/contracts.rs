@@ -1,11 +1,15 @@
 //! Agents of WASI 0.3 beside those of 0.2: one is reloaded to the other as to any version, and nobody notices.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use caxton_test_artifacts::{WEB, WEB_P3, WEB_P3_STATEFUL};
+use caxton_test_artifacts::{STATEFUL, TOOL, WEB, WEB_P3, WEB_P3_STATEFUL};
 use serde_json::json;
 
 use crate::harness::{Ask, Caxton, Load, Setup, variant, wait_for};
+
+/// Agents of each kind in one directory, five kinds.
+const OF_EACH: usize = 8;
 
 /// Reloads in one test, to and fro.
 const RELOADS: u64 = 12;
@@ -129,4 +133,66 @@ async fn of_several_contracts_the_newest_is_called_and_the_others_are_told() {
     })
     .await
     .unwrap();
+}
+
+/// One agent of each kind: its component, and how it is asked.
+fn kinds(of: usize) -> [(String, &'static [u8], Ask); 5] {
+    let name = |kind: &str| format!("{kind}-{of}");
+    let get = |kind: &str| Ask::get(format!("/{kind}-{of}/"));
+    let post = |kind: &str, body| Ask::post(format!("/{kind}-{of}"), body);
+    [
+        (name("http2"), WEB, get("http2")),
+        (name("http3"), WEB_P3, get("http3")),
+        (name("http3-single"), WEB_P3_STATEFUL, get("http3-single")),
+        (name("handler"), TOOL, post("handler", "echo hi")),
+        (
+            name("handler-single"),
+            STATEFUL,
+            post("handler-single", "add"),
+        ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forty_agents_of_all_contracts_are_reloaded_at_once_and_lose_nothing() {
+    let host = Caxton::start_with(setup()).await;
+    let agents: Vec<_> = (0..OF_EACH).flat_map(kinds).collect();
+    assert_eq!(agents.len(), 40);
+    let drop_all = |number| {
+        for (name, component, _) in &agents {
+            host.drop_agent(name, &variant(component, number));
+        }
+    };
+    drop_all(1);
+    for (name, ..) in &agents {
+        host.swapped(name, 1).await;
+    }
+    let asks: Vec<Ask> = agents.iter().map(|(.., ask)| ask.clone()).collect();
+    let load = Load::start(host.gateway, 4, asks.clone());
+    drop_all(2);
+    for (name, ..) in &agents {
+        host.swapped(name, 2).await;
+    }
+    let ended = load.ended();
+    wait_for("each is answered by its new version", async || {
+        (load.ended() > ended + 4 * asks.len()).then_some(())
+    })
+    .await;
+    let mut versions: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for record in load.finish().await {
+        assert!(record.is_good(), "{}", record.told());
+        let version = record.version().unwrap();
+        versions.entry(record.path).or_default().push(version);
+    }
+    assert_eq!(versions.len(), agents.len());
+    for (path, versions) in versions {
+        assert!(versions.contains(&2), "{path}: {versions:?}");
+    }
+    for (name, ..) in &agents {
+        let history = host.admin.history(name).await;
+        let reload = history.iter().find(|result| result["to"] == 2);
+        let reload = reload.unwrap_or_else(|| panic!("{name}: {history:?}"));
+        assert_eq!(reload["status"], "completed", "{name}: {reload}");
+        assert_eq!(reload["lost_requests"], 0, "{name}: {reload}");
+    }
 }
