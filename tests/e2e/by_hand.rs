@@ -120,6 +120,8 @@ async fn a_candidate_that_is_prepared_and_not_routed_to_is_called_also_a_handler
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_candidate_that_keeps_state_is_called_once_it_serves() {
     let host = Caxton::start_with(with_strategy("parallel")).await;
+    // Without copies of what changes something no handler could listen.
+    host.configure("counter", "[reload]\nmirror = { requests = \"all\" }\n");
     host.deploy("counter", &variant(STATEFUL, 1), 1).await;
     host.admin
         .until("counter", "permanent", |status| {
