@@ -420,3 +420,15 @@ fn share(text: &str) -> Result<u8, String> {
                 .to_owned()
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn no_argument_of_a_command_is_in_anothers_way() {
+        Cli::command().debug_assert();
+    }
+}

@@ -16,6 +16,8 @@ use super::{print, time};
 
 /// `caxton logs`
 #[derive(Debug, Args)]
+// Its `--version` is the agent's.
+#[command(disable_version_flag = true)]
 pub struct LogsArgs {
     /// The agent's name
     #[arg(value_parser = agent_name)]
