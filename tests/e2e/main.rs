@@ -34,6 +34,7 @@ mod judged;
 mod kept_versions;
 mod kills;
 mod logs;
+mod metered;
 mod nothing_lost;
 mod operators;
 mod parallel;

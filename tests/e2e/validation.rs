@@ -9,7 +9,7 @@ use crate::harness::{Ask, Caxton, variant};
 /// The agent's component, a configuration that goes against it, and what the message says: where, and what to do.
 type Row = (&'static str, &'static [u8], &'static str, [&'static str; 2]);
 
-const ROWS: [Row; 7] = [
+const ROWS: [Row; 8] = [
     (
         "parallel-not-isolated",
         WEB,
@@ -51,6 +51,15 @@ const ROWS: [Row; 7] = [
         TOOL,
         "[reload]\nstrategy = \"parallel\"\nmirror = { requests = \"safe\" }\n",
         ["nothing to copy", "mirror.requests = \"all\""],
+    ),
+    (
+        "health-by-export",
+        TOOL,
+        "[health]\npath = \"/healthz\"\n",
+        [
+            "exports caxton:agent/health, and that is what is asked",
+            "remove the line `path`",
+        ],
     ),
 ];
 

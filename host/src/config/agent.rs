@@ -8,6 +8,7 @@ use caxton_rollout::{
 };
 use caxton_runtime::{Instances, Limits, Origin};
 use http::HeaderName;
+use http::uri::PathAndQuery;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -49,6 +50,8 @@ pub struct AgentConfig {
     pub rollback: RollbackSettings,
     /// How health is checked.
     pub health: HealthSettings,
+    /// Where it is asked for, where no export says it.
+    pub health_path: Option<PathAndQuery>,
     /// How long instances live; none leaves it to the agent's contract.
     pub instances: Option<Instances>,
     /// What one instance and one call may use.
@@ -138,6 +141,7 @@ impl AgentConfig {
                 interval: or(written.health.interval, HealthSettings::default().interval),
                 timeout: or(written.health.timeout, HealthSettings::default().timeout),
             },
+            health_path: health_path(file, written.health.path.as_deref())?,
             instances: instances(file, &written.instances)?,
             limits,
             env: written.grants.env.checked(file)?,
@@ -425,6 +429,21 @@ fn instances(file: &str, written: &written::Instances) -> Result<Option<Instance
     }
 }
 
+fn health_path(file: &str, written: Option<&str>) -> Result<Option<PathAndQuery>, ConfigError> {
+    let Some(text) = written else {
+        return Ok(None);
+    };
+    let parsed = text.parse::<PathAndQuery>().ok();
+    let path = parsed.filter(|path| text.starts_with('/') && path.as_str() == text);
+    path.map(Some).ok_or_else(|| {
+        ConfigError::of(
+            file,
+            "health.path",
+            format!(" is {text:?}, which is no path of a request: write for example \"/healthz\""),
+        )
+    })
+}
+
 fn limits(file: &str, written: &written::Limits) -> Result<Limits, ConfigError> {
     let default = Limits::default();
     let concurrency = or(written.concurrency, default.concurrency);
@@ -435,6 +454,13 @@ fn limits(file: &str, written: &written::Limits) -> Result<Limits, ConfigError> 
             format!(" is {concurrency}: it goes from 1 to {MAX_CONCURRENCY}"),
         ));
     }
+    if written.fuel == Some(0) {
+        return Err(ConfigError::of(
+            file,
+            "limits.fuel",
+            " is 0, and no request could run: write how many units each has, or leave the key out for no limit",
+        ));
+    }
     Ok(Limits {
         memory: or(written.memory, default.memory),
         request_timeout: or(written.request_timeout, default.request_timeout),
@@ -442,6 +468,7 @@ fn limits(file: &str, written: &written::Limits) -> Result<Limits, ConfigError> 
         concurrency,
         request_body: or(written.request_body, default.request_body),
         reply_body: or(written.reply_body, default.reply_body),
+        fuel: written.fuel,
     })
 }
 

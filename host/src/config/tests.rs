@@ -218,6 +218,7 @@ fn each_key_that_a_version_runs_with_makes_one_and_no_other_does() {
         "[limits]\nisolation = true",
         "[limits]\nrequest_body = \"8MiB\"",
         "[limits]\nreply_body = \"64MiB\"",
+        "[limits]\nfuel = 1_000",
         "[state]\ncheckpoint = \"10s\"",
         "[state]\nmax_size = \"64MiB\"",
         "[reload]\npreserve_state = true",
@@ -238,7 +239,7 @@ fn each_key_that_a_version_runs_with_makes_one_and_no_other_does() {
         "[reload.mirror]\nrequests = \"all\"\nat_least = \"1s\"\nat_least_requests = 1\ngrants = true\nignore_headers = [\"date\"]",
         "[rollback]\npreserve_versions = 1\ntimeout = \"1s\"\npolicies = [{ name = \"manual\" }]\nbreaker = { count = 1, window = \"1m\" }",
         "[rollback]\nenabled = false\non_crash_loop = \"rollback\"",
-        "[health]\ninterval = \"1s\"\ntimeout = \"2s\"",
+        "[health]\ninterval = \"1s\"\ntimeout = \"2s\"\npath = \"/healthz\"",
     ] {
         assert_eq!(read(makes_none).digest, plain, "{makes_none}");
     }

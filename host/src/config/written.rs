@@ -34,7 +34,7 @@ pub struct Agent {
     pub reload: Reload,
     /// When to go back.
     pub rollback: Rollback,
-    /// How health is checked, where the component exports caxton:agent/health.
+    /// How health is checked, where the component exports caxton:agent/health or has a path for it.
     pub health: Health,
     /// How state is kept, where the component exports caxton:agent/state.
     pub state: State,
@@ -235,6 +235,9 @@ pub struct Health {
     #[serde(deserialize_with = "units::limit")]
     #[schemars(schema_with = "schema::limit", extend("default" = "1s"))]
     pub timeout: Option<Duration>,
+    /// Where an HTTP agent without caxton:agent/health is asked by GET: 2xx is healthy. Left out: it is not asked.
+    #[schemars(regex(pattern = "^/"))]
+    pub path: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
@@ -309,6 +312,9 @@ pub struct Limits {
     #[serde(deserialize_with = "units::body")]
     #[schemars(schema_with = "schema::body", extend("default" = "64MiB"))]
     pub reply_body: Option<u64>,
+    /// Units of fuel, about one for each instruction, that a request has. Left out: it is not metered.
+    #[schemars(range(min = 1))]
+    pub fuel: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]

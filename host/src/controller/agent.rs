@@ -75,6 +75,7 @@ impl Material {
         Ok(AgentSpec {
             limits: config.limits.clone(),
             instances: config.instances,
+            health_path: config.health_path.clone(),
             env,
             dirs: config.dirs.iter().map(dir).collect(),
             outbound: match config.outbound.as_slice() {

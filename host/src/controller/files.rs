@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use caxton_rollout::{AgentName, Digest, HotReloadRequest, Identity, MirrorRequests, PolicyMode};
 use caxton_runtime::policy::PolicyKind;
-use caxton_runtime::{Instances, Runtime};
+use caxton_runtime::{Inspection, Instances, Runtime};
 
 use super::agent::{Again, Material};
 use crate::config::AgentConfig;
@@ -104,6 +104,9 @@ impl Terms<'_> {
             .runtime
             .inspect(&component.bytes)
             .map_err(|refusal| Wrong::component(agent, refusal))?;
+        if let Some(why) = config.health_path.as_ref().and(no_path(&inspection)) {
+            return Err(Wrong::config(agent, why));
+        }
         let stateful = inspection.state && config.reload.preserve_state;
         if stateful
             && matches!(
@@ -137,11 +140,27 @@ impl Terms<'_> {
         };
         let material = Material {
             size: component.bytes.len() as u64,
+            has_health: inspection.health || config.health_path.is_some(),
             config,
-            has_health: inspection.health,
             stateful,
         };
         Ok(Looked::On(identity, Arc::new(material)))
+    }
+}
+
+/// Why the component cannot be asked for its health by a path.
+fn no_path(inspection: &Inspection) -> Option<&'static str> {
+    if inspection.health {
+        Some(
+            "it exports caxton:agent/health, and that is what is asked: remove the line `path` under [health]",
+        )
+    } else if !inspection.contract.is_http() {
+        Some(
+            "it answers messages, which have no path: remove the line `path` under [health], and export caxton:agent/health to be \
+             asked for its health",
+        )
+    } else {
+        None
     }
 }
 
@@ -185,4 +204,35 @@ pub(crate) fn asked(config: &AgentConfig) -> impl Iterator<Item = (PolicyKind, &
             )
         });
     std::iter::once(strategy).chain(judges)
+}
+
+#[cfg(test)]
+mod tests {
+    use caxton_runtime::Contract;
+
+    use super::*;
+
+    #[test]
+    fn a_health_path_fits_only_who_answers_requests_and_exports_no_health() {
+        let inspection = |contract, health| Inspection {
+            contract,
+            passed_over: Vec::new(),
+            health,
+            state: false,
+            imports: Vec::new(),
+            exports: Vec::new(),
+            size: 1,
+        };
+        assert_eq!(no_path(&inspection(Contract::HttpP2, false)), None);
+        assert_eq!(no_path(&inspection(Contract::HttpP3, false)), None);
+        for contract in [Contract::HttpP2, Contract::HttpP3, Contract::Handler] {
+            let why = no_path(&inspection(contract, true)).unwrap();
+            assert!(why.contains("exports caxton:agent/health"), "{why}");
+        }
+        let why = no_path(&inspection(Contract::Handler, false)).unwrap();
+        assert!(
+            why.contains("answers messages, which have no path"),
+            "{why}"
+        );
+    }
 }

@@ -179,7 +179,7 @@ fn arm(counts: ArmCounts) -> Arm {
         memory_peak: counts.memory_peak,
         memory_mean: counts.memory_mean,
         memory_limit: counts.memory_limit,
-        fuel: None,
+        fuel: counts.fuel,
         custom: counts.custom.into_iter().map(custom).collect(),
     }
 }

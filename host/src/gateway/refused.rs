@@ -174,6 +174,10 @@ fn call_message(error: &CallError, agent: &str) -> String {
         CallError::Trap(_) => {
             format!("Agent {agent} trapped before it had answered. The host's log says where.")
         }
+        CallError::OutOfFuel { fuel } => format!(
+            "Agent {agent} used up its fuel of {fuel} units before it had answered. Raise limits.fuel in {agent}.toml if it needs \
+             more."
+        ),
         CallError::Deadline { .. } => format!(
             "Agent {agent} did not answer in its time. Raise limits.request_timeout in {agent}.toml if it needs more."
         ),

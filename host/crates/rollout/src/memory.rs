@@ -66,6 +66,7 @@ pub struct ResourceUsage {
     /// The most memory that one instance took, in bytes.
     pub memory_peak: u64,
     /// Fuel, where it is metered.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub fuel: Option<u64>,
     /// Requests that were answered.
     pub requests: u64,

@@ -51,6 +51,14 @@ pub(crate) const AGENTS: Kind = Kind {
     bytes: 8 * 1024 * 1024 * 1024,
 };
 
+/// Fewer agents have a fuel limit. Their code is for an engine of its own, which meters it.
+pub(crate) const METERED: Kind = Kind {
+    what: "agents with a fuel limit",
+    ending: ".metered",
+    files: 1_000,
+    bytes: 1024 * 1024 * 1024,
+};
+
 /// Bytes of a checksum.
 const CHECKSUM: usize = 32;
 

@@ -3,7 +3,7 @@
 //! A call has two sides, the guest's run and the reply's body, which end in any order. It settles once: when both have ended
 //! well, or when the first of them ends badly. Settling counts the call and gives back its place among the calls in flight.
 
-use crate::counts::Outcome;
+use crate::counts::{Counts, Outcome};
 use crate::serving::Serving;
 use bytes::Bytes;
 use futures::task::AtomicWaker;
@@ -59,6 +59,12 @@ pub enum CallError {
     /// The guest trapped.
     #[error("the agent trapped: {0}")]
     Trap(String),
+    /// The guest trapped because its fuel was used up.
+    #[error("the agent used up its fuel of {fuel} units")]
+    OutOfFuel {
+        /// The agent's `limits.fuel`.
+        fuel: u64,
+    },
     /// The head of the reply did not come in time.
     #[error("the agent did not answer within {} ms", .limit.as_millis())]
     Deadline {
@@ -119,7 +125,7 @@ impl CallError {
             | Self::ReplyTooLarge { .. }
             | Self::Instantiation(_)
             | Self::Host(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Trap(_) => StatusCode::BAD_GATEWAY,
+            Self::Trap(_) | Self::OutOfFuel { .. } => StatusCode::BAD_GATEWAY,
             Self::Deadline { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::RequestTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::CallerTooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -134,6 +140,7 @@ impl CallError {
             Self::Failure(Failure::Unavailable(_)) => "unavailable",
             Self::Failure(Failure::Internal(_)) => "internal",
             Self::Trap(_) => "trap",
+            Self::OutOfFuel { .. } => "out-of-fuel",
             Self::Deadline { .. } => "deadline",
             Self::NoAnswer(_) => "no-answer",
             Self::Cut => "cut",
@@ -157,7 +164,7 @@ impl CallError {
             Self::Failure(Failure::Internal(_))
             | Self::NoAnswer(_)
             | Self::ReplyTooLarge { .. } => Outcome::Failed,
-            Self::Trap(_) => Outcome::Trapped,
+            Self::Trap(_) | Self::OutOfFuel { .. } => Outcome::Trapped,
             Self::Deadline { .. } => Outcome::TooLate,
             Self::Cut => Outcome::Cut,
             Self::Busy(_)
@@ -241,6 +248,11 @@ impl Call {
     /// Whether it is a copy of another call, and must change nothing outside.
     pub(crate) fn is_copy(&self) -> bool {
         self.info.mirrored
+    }
+
+    /// The columns that it counts in, if any.
+    pub(crate) fn counts(&self) -> Option<&Counts> {
+        self.serving.counts_of(self.info)
     }
 
     pub(crate) fn new(serving: Arc<Serving>, info: CallInfo, cut_round: u64) -> Arc<Self> {
@@ -356,7 +368,7 @@ impl Call {
         } else {
             outcome
         };
-        if let Some(counts) = self.serving.counts_of(self.info) {
+        if let Some(counts) = self.counts() {
             let latency = match self.head_after.load(Relaxed) {
                 0 => self.elapsed_us(),
                 after => after - 1,

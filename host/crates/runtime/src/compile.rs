@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{OnceCell, Semaphore, oneshot};
+use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 use wasmtime_wasi_http::p3::bindings::ServiceIndices;
@@ -93,7 +94,7 @@ impl Slot {
 }
 
 pub(crate) struct Compiler {
-    threads: rayon::ThreadPool,
+    threads: Arc<rayon::ThreadPool>,
     gate: Arc<Semaphore>,
     linker: Linker<AgentStore>,
     shared: Shared,
@@ -122,7 +123,7 @@ impl Compiler {
         cache: Option<Cache>,
     ) -> Result<Self, String> {
         Ok(Self {
-            threads: threads("caxton-compile")?,
+            threads: Arc::new(threads("caxton-compile")?),
             gate: Arc::new(Semaphore::new(at_once.max(1))),
             linker,
             shared: Shared::default(),
@@ -131,6 +132,24 @@ impl Compiler {
             writing: Arc::new(Semaphore::new(1)),
             counts: Arc::default(),
         })
+    }
+
+    /// The same for another engine. Threads, turns and counts are those of both.
+    pub(crate) fn beside(&self, linker: Linker<AgentStore>, cache: Option<Cache>) -> Self {
+        Self {
+            threads: Arc::clone(&self.threads),
+            gate: Arc::clone(&self.gate),
+            linker,
+            shared: Shared::default(),
+            cache: cache.map(Arc::new),
+            reading: Arc::clone(&self.reading),
+            writing: Arc::clone(&self.writing),
+            counts: Arc::clone(&self.counts),
+        }
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        self.linker.engine()
     }
 
     /// The code for these bytes, and where it came from.

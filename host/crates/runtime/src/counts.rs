@@ -124,6 +124,8 @@ pub struct ArmCounts {
     pub memory_mean: u64,
     /// The limit, in bytes.
     pub memory_limit: u64,
+    /// Fuel that calls used, where it is metered.
+    pub fuel: Option<u64>,
     /// What the agent reported.
     pub custom: Vec<CustomMetric>,
     /// Reports that were dropped: bad names, too many names, bad values.
@@ -145,6 +147,7 @@ pub(crate) struct Counts {
     callers: CallerSet,
     failing_callers: CallerSet,
     pub(crate) memory: Arc<MemoryUse>,
+    pub(crate) fuel: AtomicU64,
     pub(crate) custom: Arc<CustomMetrics>,
 }
 
@@ -164,6 +167,7 @@ impl Default for Counts {
             callers: CallerSet::new(),
             failing_callers: CallerSet::new(),
             memory: Arc::default(),
+            fuel: AtomicU64::new(0),
             custom: Arc::default(),
         }
     }
@@ -204,7 +208,7 @@ impl Counts {
         .fetch_add(1, Relaxed);
     }
 
-    /// The increases since the last take; `in_flight` and `memory_limit` are the caller's to fill in.
+    /// The increases since the last take; `in_flight` and what comes from the version's limits are the caller's to fill in.
     pub(crate) fn take(&self) -> ArmCounts {
         let (memory_peak, memory_mean) = self.memory.take();
         let (custom, custom_dropped) = self.custom.take();
@@ -241,6 +245,7 @@ impl Counts {
             memory_peak,
             memory_mean,
             memory_limit: 0,
+            fuel: None,
             custom,
             custom_dropped,
         }

@@ -1,6 +1,7 @@
-//! One engine for all agents: machine code, linear memories from a pool, and a clock that makes guests yield.
+//! One engine for all agents: machine code, linear memories from a pool, and a clock that makes guests yield. Metering costs all code
+//! of an engine some of its speed, so agents with a fuel limit have another one, made with the first of them.
 
-use crate::cache::{AGENTS, Cache};
+use crate::cache::{AGENTS, Cache, Kind, METERED};
 use crate::compile::{CodeCounts, CodeSource, Compiler, Digest};
 use crate::inspect::{Inspection, Refusal, inspect};
 use crate::instance::{make_in, room};
@@ -8,15 +9,16 @@ use crate::logs::{LogQueue, LogSink, TracingSink};
 use crate::prepare::PrepareError;
 use crate::serving::Serving;
 use crate::spec::AgentSpec;
-use crate::store::link;
+use crate::store::{AgentStore, link};
 use crate::version::Version;
 use sha2::{Digest as _, Sha256};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OnceCell, Semaphore};
+use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 /// How often a guest that computes gives way to others. A loop delays its neighbours by this much, and a deadline comes by this
@@ -118,9 +120,11 @@ pub enum RuntimeError {
 
 /// Everything that agents share. It lives as long as any [`Version`] of it.
 pub struct Runtime {
-    engine: Engine,
     compiler: Compiler,
-    limit: usize,
+    /// For agents with a fuel limit.
+    metered: OnceCell<Compiler>,
+    limit: u32,
+    compiled: Option<PathBuf>,
     pub(crate) instances: Arc<Semaphore>,
     pub(crate) computing: Arc<Semaphore>,
     /// Calls that wait for an instance's place. While there are any, no instance stays idle.
@@ -143,11 +147,8 @@ impl Runtime {
     /// Sets up the engine, its clock and the threads for compiling and for log lines.
     pub fn new(options: RuntimeOptions) -> Result<Arc<Self>, RuntimeError> {
         let limit = options.instances.max(1);
-        let engine = engine(limit)?;
-        start_ticker(&engine)?;
-        let linker = link(&engine).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
-        let cache = options.compiled.as_deref();
-        let cache = cache.and_then(|folder| Cache::open(&AGENTS, folder, &engine));
+        let linker = linker(limit, false)?;
+        let cache = cache(&AGENTS, options.compiled.as_deref(), &linker);
         let compiler = Compiler::new(linker, options.compiles, cache).map_err(|error| {
             RuntimeError::Thread {
                 name: "caxton-compile",
@@ -159,9 +160,10 @@ impl Runtime {
             error: error.to_string(),
         })?;
         Ok(Arc::new(Self {
-            engine,
             compiler,
-            limit: limit as usize,
+            metered: OnceCell::new(),
+            limit,
+            compiled: options.compiled,
             instances: Arc::new(Semaphore::new(limit as usize)),
             computing: Arc::new(Semaphore::new(options.computing.max(1))),
             waiting: AtomicUsize::new(0),
@@ -174,7 +176,7 @@ impl Runtime {
     /// Looks at bytes that want to be an agent: every stage before compiling. It computes only, up to a second for the largest
     /// components, and belongs on a blocking thread then.
     pub fn inspect(&self, bytes: &[u8]) -> Result<Inspection, Refusal> {
-        inspect(bytes, self.engine.get_wasm_features())
+        inspect(bytes, self.compiler.engine().get_wasm_features())
     }
 
     /// Makes a version ready to be called: inspects, compiles (unless a living version has the same bytes, or their code is on
@@ -195,7 +197,8 @@ impl Runtime {
                 exports: inspection.exports,
             });
         }
-        let (slot, source) = self.compiler.code(digest, bytes, &inspection).await?;
+        let compiler = self.compiler_for(&spec).await?;
+        let (slot, source) = compiler.code(digest, bytes, &inspection).await?;
         let compile_time = match slot.code() {
             Some(code) if source == CodeSource::Compiled => code.took,
             _ => Duration::ZERO,
@@ -209,6 +212,25 @@ impl Runtime {
             Ok(Err(error)) => Err(error.into()),
             Ok(Ok(_instance)) => Ok(Arc::new(Version::new(serving, source, compile_time))),
         }
+    }
+
+    async fn compiler_for(self: &Arc<Self>, spec: &AgentSpec) -> Result<&Compiler, PrepareError> {
+        if spec.limits.fuel.is_none() {
+            return Ok(&self.compiler);
+        }
+        let make = async {
+            let runtime = Arc::clone(self);
+            let made = self.compiler.blocking(move || runtime.metered_compiler());
+            let made = made.await?;
+            made.map_err(|error| PrepareError::Host(error.to_string()))
+        };
+        self.metered.get_or_try_init(|| make).await
+    }
+
+    fn metered_compiler(&self) -> Result<Compiler, RuntimeError> {
+        let linker = linker(self.limit, true)?;
+        let cache = cache(&METERED, self.compiled.as_deref(), &linker);
+        Ok(self.compiler.beside(linker, cache))
     }
 
     async fn look_at(
@@ -232,21 +254,27 @@ impl Runtime {
     /// What is held right now: nothing, once every version is gone and its last call has ended.
     pub fn holdings(&self) -> Holdings {
         Holdings {
-            instances: self
-                .limit
-                .saturating_sub(self.instances.available_permits()),
-            components: self.compiler.in_use(),
+            instances: (self.limit as usize).saturating_sub(self.instances.available_permits()),
+            components: self.compiler.in_use() + self.metered.get().map_or(0, Compiler::in_use),
         }
-    }
-
-    pub(crate) fn engine(&self) -> &Engine {
-        &self.engine
     }
 }
 
-fn engine(instances: u32) -> Result<Engine, RuntimeError> {
+/// An engine whose clock goes, and all that agents find linked in it.
+fn linker(instances: u32, metered: bool) -> Result<Linker<AgentStore>, RuntimeError> {
+    let engine = engine(instances, metered)?;
+    start_ticker(&engine)?;
+    link(&engine).map_err(|error| RuntimeError::Engine(format!("{error:#}")))
+}
+
+fn cache(kind: &'static Kind, folder: Option<&Path>, linker: &Linker<AgentStore>) -> Option<Cache> {
+    Cache::open(kind, folder?, linker.engine())
+}
+
+fn engine(instances: u32, metered: bool) -> Result<Engine, RuntimeError> {
     let mut config = Config::new();
     config.epoch_interruption(true);
+    config.consume_fuel(metered);
     config.wasm_component_model_async(true);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances)));
     match Engine::new(&config) {

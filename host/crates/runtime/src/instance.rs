@@ -15,7 +15,8 @@ use crate::store::AgentStore;
 use crate::turn::Turn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
@@ -119,7 +120,8 @@ pub(crate) async fn make_in(
         .ok_or_else(|| CallError::Host("the version has no code".into()))?;
     let turn = Turn::new(&serving.runtime.computing);
     let listening = serving.is_listening();
-    let mut store = AgentStore::create(serving, listening, Arc::clone(&turn))?;
+    let engine = code.pre.engine();
+    let mut store = AgentStore::create(engine, serving, listening, Arc::clone(&turn))?;
     let made = match turn.during(code.pre.instantiate_async(&mut store)).await {
         Ok(exports) => match &code.entry {
             EntryIndices::HttpP3(indices) => indices
@@ -199,6 +201,10 @@ fn not_made(error: &wasmtime::Error, data: &AgentStore) -> CallError {
 /// The cause of a trap in a line, with what explains it.
 pub(crate) fn explain(error: &wasmtime::Error, data: &AgentStore) -> String {
     let cause = match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => {
+            let fuel = data.fuel.unwrap_or_default();
+            format!("it used up its fuel of {fuel} units")
+        }
         Some(trap) => trap.to_string(),
         None => error.root_cause().to_string(),
     };
@@ -209,12 +215,30 @@ pub(crate) fn explain(error: &wasmtime::Error, data: &AgentStore) -> String {
     }
 }
 
+/// What the caller of a guest that trapped is told; `reason` explains it.
+pub(crate) fn trapped(error: &wasmtime::Error, reason: String, data: &AgentStore) -> CallError {
+    match (error.downcast_ref::<Trap>(), data.fuel) {
+        (Some(Trap::OutOfFuel), Some(fuel)) => CallError::OutOfFuel { fuel },
+        _ => CallError::Trap(reason),
+    }
+}
+
 impl Instance {
-    /// The last call's tick has long passed: this one's time begins now.
+    /// The last call's tick has long passed: this one's time begins now, and its fuel is whole.
     pub(crate) fn enter(&mut self) {
         self.store.set_epoch_deadline(1);
+        if let Some(fuel) = self.store.data().fuel {
+            // Refused by an engine that does not meter, where there would be no store with a limit.
+            let _ = self.store.set_fuel(fuel);
+        }
         self.turn.begin();
         self.store.data_mut().begin();
+    }
+
+    /// Fuel that was used since the instance was last entered, where it is metered.
+    fn used_fuel(&self) -> Option<u64> {
+        let fuel = self.store.data().fuel?;
+        Some(fuel.saturating_sub(self.store.get_fuel().ok()?))
     }
 
     /// Calls the export `health`.
@@ -238,6 +262,7 @@ impl Instance {
             return After::Usable;
         }
         self.enter();
+        let call = Arc::clone(job.call());
         let after = match (job, &self.entry) {
             (Job::Http(job), Entry::Http(proxy)) => {
                 run_http(&mut self.store, &self.turn, proxy, serving, job, fresh).await
@@ -253,6 +278,9 @@ impl Instance {
         let granted = self.store.data().limiter.granted();
         let counts = serving.counts_while(self.listening);
         counts.memory.call_ended(granted);
+        if let (Some(counts), Some(used)) = (call.counts(), self.used_fuel()) {
+            counts.fuel.fetch_add(used, Relaxed);
+        }
         after
     }
 }
@@ -399,7 +427,7 @@ async fn run_handle(
         Ok(Ok(answer)) => (answered(serving, answer), After::Usable),
         Ok(Err(trap)) => {
             let reason = explain(&trap, store.data());
-            let error = CallError::Trap(reason.clone());
+            let error = trapped(&trap, reason.clone(), store.data());
             (Err(error), After::Trapped(reason))
         }
         Err(error) => {

@@ -7,7 +7,7 @@ use crate::body::{AgentBody, taken_at_once};
 use crate::call::{BodyError, Call, CallError};
 use crate::counts::Outcome;
 use crate::drive::drive;
-use crate::instance::{After, HttpJob, explain};
+use crate::instance::{After, HttpJob, explain, trapped};
 use crate::serving::Serving;
 use crate::store::{AgentStore, Leftovers, MAX_KEPT};
 use crate::turn::Turn;
@@ -134,7 +134,7 @@ pub(crate) async fn run_http(
         }
         End::Ran(Err(trap)) => {
             let message = explain(&trap, store.data());
-            let error = CallError::Trap(message.clone());
+            let error = trapped(&trap, message.clone(), store.data());
             waiting.fail(error, BodyError::Trap(message.clone()));
             After::Trapped(message)
         }

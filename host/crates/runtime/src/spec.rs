@@ -1,6 +1,7 @@
 //! What the host asks for when it wants an agent's version prepared: plain values, checked in one place.
 
 use crate::origin::Origin;
+use http::uri::PathAndQuery;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub struct AgentSpec {
     /// How long an instance lives. None: single with `state`, otherwise fresh for WASI 0.2 HTTP
     /// agents, and reused for those of 0.3 and for handlers.
     pub instances: Option<Instances>,
+    /// Where an HTTP agent that exports no health check is asked for its health. None: it is not asked.
+    pub health_path: Option<PathAndQuery>,
     /// What is kept of the agent's state. None: an export `caxton:agent/state` is ignored.
     pub state: Option<StateSpec>,
     /// The environment that the guest sees, and nothing else.
@@ -43,6 +46,7 @@ impl AgentSpec {
             number,
             limits: Limits::default(),
             instances: None,
+            health_path: None,
             state: None,
             env: Vec::new(),
             dirs: Vec::new(),
@@ -67,6 +71,9 @@ impl AgentSpec {
         }
         if limits.concurrency == 0 {
             return Some("limits.concurrency must be at least 1".into());
+        }
+        if limits.fuel == Some(0) {
+            return Some("limits.fuel must be at least 1".into());
         }
         if matches!(self.instances, Some(Instances::Reused { reuse: 0 })) {
             return Some("instances.reuse must be at least 1".into());
@@ -182,6 +189,8 @@ pub struct Limits {
     pub request_body: u64,
     /// Bytes of a reply's body.
     pub reply_body: u64,
+    /// Units of fuel, about one for each instruction, that each call has, and the start of an instance. None: it is not metered.
+    pub fuel: Option<u64>,
 }
 
 impl Default for Limits {
@@ -193,6 +202,7 @@ impl Default for Limits {
             concurrency: 100,
             request_body: 8 << 20,
             reply_body: 64 << 20,
+            fuel: None,
         }
     }
 }

@@ -57,6 +57,8 @@ pub(crate) struct AgentStore {
     http: WasiHttpCtx,
     hooks: Hooks,
     pub(crate) limiter: StoreLimiter,
+    /// What each call has, where it is metered.
+    pub(crate) fuel: Option<u64>,
     metrics: Arc<CustomMetrics>,
     log: Arc<LogSource>,
 }
@@ -65,6 +67,7 @@ impl AgentStore {
     /// A store that yields at every tick and holds nothing of an earlier call. One of a version that only listens reaches no
     /// further than its own memory: what it would change is not its to change.
     pub(crate) fn create(
+        engine: &Engine,
         serving: &Serving,
         listening: bool,
         turn: Arc<Turn>,
@@ -93,11 +96,16 @@ impl AgentStore {
             http,
             hooks: Hooks::new(serving, restricted),
             limiter: StoreLimiter::new(spec.limits.memory, Arc::clone(&counts.memory)),
+            fuel: spec.limits.fuel,
             metrics: Arc::clone(&counts.custom),
             log: Arc::clone(&serving.log),
         };
-        let mut store = Store::new(serving.runtime.engine(), data);
+        let mut store = Store::new(engine, data);
         store.limiter(|data| &mut data.limiter);
+        if let Some(fuel) = spec.limits.fuel {
+            let unmetered = |error: wasmtime::Error| CallError::Host(format!("{error:#}"));
+            store.set_fuel(fuel).map_err(unmetered)?;
+        }
         store.set_hostcall_fuel(if serving.inspection.contract.is_http() {
             HTTP_HOSTCALL
         } else {

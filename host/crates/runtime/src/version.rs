@@ -4,9 +4,9 @@ use crate::admission::Admission;
 use crate::body::{AgentBody, RequestBody};
 use crate::call::{Call, CallError, CallInfo, Message};
 use crate::compile::CodeSource;
-use crate::counts::ArmCounts;
+use crate::counts::{ArmCounts, Counts};
 use crate::inspect::Inspection;
-use crate::instance::{HandleJob, HttpJob, Job, make_in, room};
+use crate::instance::{HandleJob, HttpJob, Job};
 use crate::restarts::CrashLoop;
 use crate::serving::Serving;
 use crate::spec::Limits;
@@ -14,9 +14,11 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST};
 use http_body::Body;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
+mod health;
 mod stateful;
 
 /// Bytes that are kept of what a health check says: it is shown on a line, and kept in events and in the history.
@@ -40,7 +42,7 @@ pub enum HealthOutcome {
     Failed(String),
     /// No instance could be had for the check: it did not take place, and says nothing about the version.
     Busy,
-    /// The agent exports no check.
+    /// The agent exports no check, and has no path for one.
     Absent,
 }
 
@@ -206,42 +208,6 @@ impl Version {
         answer.await.unwrap_or_else(|_| Err(instance_lost()))
     }
 
-    /// Asks the agent whether it can work.
-    ///
-    /// In an instance of its own, and its time begins when there is room for that; where a version has a single instance, in that
-    /// one, between two calls. A check that found no gap within its time is [`HealthOutcome::Busy`], as is any while the version
-    /// is closed: an instance that was saved is not touched.
-    pub async fn check_health(&self, timeout: Duration) -> HealthOutcome {
-        let Some(health) = self
-            .serving
-            .slot
-            .code()
-            .and_then(|code| code.health.as_ref())
-        else {
-            return HealthOutcome::Absent;
-        };
-        if let Some(single) = &self.serving.single {
-            return single.check_health(timeout).await;
-        }
-        let Ok(room) = room(&self.serving).await else {
-            return HealthOutcome::Busy;
-        };
-        let check = async {
-            let mut instance = match make_in(&self.serving, room).await {
-                Ok(instance) => instance,
-                Err(CallError::Busy(_)) => return HealthOutcome::Busy,
-                Err(error) => return HealthOutcome::Failed(error.to_string()),
-            };
-            match instance.check(health).await {
-                Ok(answer) => HealthOutcome::of(answer),
-                Err(error) => HealthOutcome::Failed(error.to_string()),
-            }
-        };
-        tokio::time::timeout(timeout, check)
-            .await
-            .unwrap_or_else(|_| HealthOutcome::late(timeout))
-    }
-
     /// Calls that are not settled: up to the end of the reply's body and of the guest's run.
     pub fn in_flight(&self) -> u32 {
         self.serving.in_flight()
@@ -284,19 +250,26 @@ impl Version {
 
     /// What copies came to since the last take, and what its instances reported while it listened. One caller at a time.
     pub fn take_mirrored(&self) -> ArmCounts {
-        let mut arm = self.serving.mirrored.take();
+        let mut arm = self.take(&self.serving.mirrored);
         arm.in_flight = self.serving.mirrored_in_flight();
-        arm.memory_limit = self.serving.spec.limits.memory;
         arm
     }
 
     /// What happened since the last take, copies aside. One caller at a time: two share the increases between them.
     pub fn take_window(&self) -> ArmCounts {
-        let mut arm = self.serving.counts.take();
+        let mut arm = self.take(&self.serving.counts);
         let mirrored = self.serving.mirrored_in_flight();
         arm.in_flight = self.serving.in_flight().saturating_sub(mirrored);
-        arm.memory_limit = self.serving.spec.limits.memory;
         arm
+    }
+
+    fn take(&self, counts: &Counts) -> ArmCounts {
+        let limits = self.limits();
+        ArmCounts {
+            memory_limit: limits.memory,
+            fuel: limits.fuel.map(|_| counts.fuel.swap(0, Relaxed)),
+            ..counts.take()
+        }
     }
 }
 

@@ -193,6 +193,13 @@ pub(super) const AGENT: Effects = &[
         &["host/src/config/tests.rs::what_judges_is_as_written_and_makes_no_version"],
     ),
     (
+        "health.path",
+        &[
+            "host/crates/runtime/tests/agents/health.rs::a_path_that_answers_2xx_is_healthy_and_anything_else_is_not",
+            "tests/e2e/metered.rs::a_version_whose_health_path_answers_503_never_gets_traffic",
+        ],
+    ),
+    (
         "state.checkpoint",
         &[
             "tests/e2e/handed_over.rs::c2_immediate_says_none_where_there_is_no_checkpoint_and_begins_empty",
@@ -246,6 +253,13 @@ pub(super) const AGENT: Effects = &[
         "limits.reply_body",
         &[
             "host/crates/runtime/tests/agents/bodies.rs::a_reply_over_the_limit_breaks_off_and_fails",
+        ],
+    ),
+    (
+        "limits.fuel",
+        &[
+            "host/crates/runtime/tests/agents/fuel.rs::a_loop_ends_with_its_fuel_and_the_next_call_has_all_of_it",
+            "tests/e2e/metered.rs::a_request_that_uses_up_its_fuel_ends_and_what_others_used_is_told",
         ],
     ),
     (

@@ -204,6 +204,7 @@ impl Key {
                 ("[\"https://me@example.com\"]", false),
             ],
             "route.host" => vec![("\"a b\"", true)],
+            "health.path" => vec![("\"healthz\"", true), ("\"/a b\"", false)],
             "route.path" => vec![("\"shop\"", true), ("\"/a//b\"", false)],
             "host.listen" | "host.admin" => vec![
                 ("\"8080\"", true),

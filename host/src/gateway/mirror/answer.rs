@@ -41,6 +41,7 @@ impl Answer {
                 Some(sketch.end())
             }
             CallError::Trap(_)
+            | CallError::OutOfFuel { .. }
             | CallError::Deadline { .. }
             | CallError::NoAnswer(_)
             | CallError::ReplyTooLarge { .. }

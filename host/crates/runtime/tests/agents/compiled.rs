@@ -73,6 +73,26 @@ async fn a_second_start_does_not_compile() {
 }
 
 #[tokio::test]
+async fn metered_code_is_kept_beside_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    for source in [CodeSource::Compiled, CodeSource::Disk] {
+        let runtime = host(folder.path());
+        let plain = prepared(&runtime, WEB).await;
+        let mut spec = AgentSpec::new("a", 1);
+        spec.limits.fuel = Some(10_000_000);
+        let metered = soon(runtime.prepare(WEB.into(), spec)).await.unwrap();
+        for version in [&plain, &metered] {
+            assert_eq!(version.code_source(), source);
+            assert_eq!(answer(version, "/").await.0, 200);
+        }
+        assert_eq!(runtime.holdings().components, 2);
+        if source == CodeSource::Compiled {
+            written(&runtime, 2).await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn another_component_never_gets_it() {
     let (folder, path) = filled().await;
     let runtime = host(folder.path());

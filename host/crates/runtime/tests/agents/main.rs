@@ -10,8 +10,10 @@
 
 mod bodies;
 mod compiled;
+mod fuel;
 mod grants;
 mod handler;
+mod health;
 mod hostile;
 mod inspecting;
 mod isolation;
