@@ -47,11 +47,15 @@ fn candidate(status: &AgentStatus) -> Result<Served, ApiError> {
     let agent = &status.view.agent;
     let no = |error, message: String| Err(ApiError::new(StatusCode::CONFLICT, error, message));
     let Some(candidate) = &status.view.candidate else {
+        let instead = match status.view.serving {
+            Some(_) => {
+                format!("`caxton call {agent}` without --candidate reaches the one that serves")
+            }
+            None => format!("and none that serves; `caxton status {agent}` says why"),
+        };
         return no(
             "no-candidate",
-            format!(
-                "agent {agent} has no version on trial: `caxton call {agent}` without --candidate reaches the one that serves"
-            ),
+            format!("agent {agent} has no version on trial: {instead}"),
         );
     };
     let number = candidate.number;

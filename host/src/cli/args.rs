@@ -406,7 +406,7 @@ fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
 /// A time as people write it: `30s`, `10m`, `2h`.
 pub(super) fn span(text: &str) -> Result<std::time::Duration, String> {
     humantime::parse_duration(text)
-        .map_err(|problem| format!("{problem}: write for example 30s, 10m or 2h"))
+        .map_err(|problem| format!("{problem}; 30s, 10m and 2h are right"))
 }
 
 fn share(text: &str) -> Result<u8, String> {

@@ -12,6 +12,9 @@ use crate::dev;
 use crate::host::Host;
 use crate::telemetry::{Exports, Telemetry};
 
+/// What is logged unless `RUST_LOG` says otherwise: of others what is wrong, not that they begin and end.
+const LOG: &str = "info,opentelemetry=warn,opentelemetry_sdk=warn";
+
 /// Read where it is there and no other is named.
 pub(super) const DEFAULT_CONFIG: &str = "caxton.toml";
 
@@ -19,11 +22,7 @@ pub(super) async fn run(args: RunArgs) -> Result<(), Failure> {
     let (dev, format) = (args.dev, args.log_format);
     let config = configuration(args)?;
     let mut exports = Exports::from_env().map_err(|error| Failure::Usage(error.to_string()))?;
-    logging::start(
-        if dev { dev::LOG } else { "info" },
-        format,
-        exports.tracer(),
-    )?;
+    logging::start(if dev { dev::LOG } else { LOG }, format, exports.tracer())?;
     let telemetry = Telemetry::start(exports.take_metrics())
         .map_err(|error| Failure::No(format!("metrics cannot be kept: {error}")))?;
     let mut signals = Signals::listen().map_err(|error| {

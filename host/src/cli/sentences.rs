@@ -198,6 +198,14 @@ fn known(kind: &str, fields: &Fields<'_>) -> Option<(String, Tone)> {
             format!("decision records were lost{}", fields.because()),
             Tone::Bad,
         ),
+        "state-not-stored" => (
+            format!(
+                "the state of {} cannot be stored, and what was stored before stands{}",
+                fields.version("number"),
+                fields.because()
+            ),
+            Tone::Bad,
+        ),
         "disabled" => (
             "turned off: its configuration says `enabled = false`".to_owned(),
             Tone::Busy,
@@ -423,6 +431,10 @@ mod tests {
             (
                 "records-lost",
                 json!({"reason": "lines are missing from here on: the disk is slow"}),
+            ),
+            (
+                "state-not-stored",
+                json!({"number": 2, "reason": "the disk is full"}),
             ),
             (
                 "of-a-newer-host",

@@ -123,8 +123,8 @@ struct Host {
     /// Watch by listing only: for network and bind mounts, which send no events.
     #[schemars(extend("default" = false))]
     poll: Option<bool>,
-    /// A program and its arguments, started when something waits for a person, and when it no longer does. In the data directory,
-    /// with what waits as JSON on its standard input.
+    /// A program and its arguments, started when something waits for a person, and when it no longer does: what, as JSON on its
+    /// standard input. `CAXTON_DATA_DIR` names the data directory to it.
     #[schemars(extend("default" = []))]
     on_attention: Vec<String>,
     /// How much is kept of what happened; what is beyond goes by itself, the oldest first.

@@ -141,7 +141,7 @@ impl Report {
                 *agent = Agent::default();
                 Some(Line::new(
                     Tone::Busy,
-                    format!("{name} stopped: its file is gone"),
+                    format!("{name} stopped: {}", reason()),
                 ))
             }
             "health-failed" | "waiting" | "not-recorded" | "crash-loop" | "state-lost"
@@ -404,7 +404,12 @@ mod tests {
         told.taken("a", 3_000);
         // It lay there before the host began.
         told.taken("a", 400);
-        told.tell(4_000, None, "stopped", json!({}));
+        told.tell(
+            4_000,
+            None,
+            "stopped",
+            json!({"reason": "its file is gone"}),
+        );
         assert_eq!(
             told.lines[0],
             "hello is refused: hello.toml: line 2: no; no version of it serves yet"

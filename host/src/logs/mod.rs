@@ -1,8 +1,8 @@
 //! What agents print: the newest lines of each agent in memory, and a way to follow them.
 //!
-//! Lines come from the runtime one after the other, on a thread of their own, and go on to the log, or in dev mode to the screen. Each agent has a
-//! memory of its own, so that one that prints without end forgets its own lines and nobody else's. Where all memories together
-//! are too large, the largest gives way.
+//! Lines come from the runtime one after the other, on a thread of their own, and go on to the log, or in dev mode to the
+//! screen. Each agent has a memory of its own, so that one that prints without end forgets its own lines and nobody else's. Where
+//! all memories together are too large, the largest gives way.
 //!
 //! A follower is a position in an agent's memory and nothing else: what it did not read in time is forgotten, and it is told how
 //! much that was. This is no journal: it ends with the process.

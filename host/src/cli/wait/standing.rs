@@ -176,26 +176,35 @@ impl Watched {
 
     /// Whatever goes on with the agent.
     fn look_at(&mut self, agent: &Agent, history: &[Ended]) -> Standing {
-        self.number = agent.serving;
         let serves = agent.state == "serving";
         if serves && self.until == Until::Serving {
+            self.number = agent.serving;
             return Standing::Reached;
         }
         if let Some(reload) = &agent.reload {
             self.reload = Some(reload.id.clone());
+            self.number = agent.candidate.as_ref().map(|candidate| candidate.number);
             return Standing::Going(going(agent));
         }
         if let Some(badly) = self.ended_badly(history) {
             return badly;
         }
         if let Some(refused) = agent.refused.first() {
+            // No version was made of it.
+            self.number = None;
             return ended("refused", refused.error.clone());
         }
         match (&agent.diverged, agent.state.as_str()) {
             (Some(why), _) => ended(aside(agent), why.clone()),
             (None, "failed") => failed(agent),
+            (None, "stopped") if agent.enabled == Some(false) => {
+                ended("stopped", "its configuration turns it off".to_owned())
+            }
             (None, "stopped") => ended("stopped", "its file is gone".to_owned()),
-            (None, "serving") => Standing::Reached,
+            (None, "serving") => {
+                self.number = agent.serving;
+                Standing::Reached
+            }
             _ => Standing::Going("it comes up".to_owned()),
         }
     }
