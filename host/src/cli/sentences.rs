@@ -471,6 +471,7 @@ mod tests {
             policy file mine.wasm is refused at the stage imports: it imports wasi:http
             policy mine is gone, reloads that have it keep it
             decision records were lost: lines are missing from here on: the disk is slow
+            the state of v2 cannot be stored, and what was stored before stands: the disk is full
             of-a-newer-host a=1 b=x
         "#]]
         .assert_eq(&told);
