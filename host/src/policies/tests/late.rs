@@ -6,7 +6,7 @@ use super::*;
 fn slow_to_compile(policy: &[u8]) -> Vec<u8> {
     let additions = "i32.const 3 i32.add i32.const 5 i32.mul ".repeat(200);
     let function = format!("(func (param i32) (result i32) local.get 0 {additions})");
-    let module = wat(&format!("(module {})", function.repeat(3_000)));
+    let module = wat(&format!("(module {})", function.repeat(9_000)));
     let mut component = policy.to_vec();
     // A section with a core module: its number, its size as LEB128, and the module.
     component.push(1);
