@@ -40,7 +40,7 @@ pub struct CheckArgs {
     /// The component's configuration [default: NAME.toml beside it, where there is one]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The host's configuration, for [defaults] [default: caxton.toml, where there is one]
+    /// The host's configuration, with the defaults of all agents [default: caxton.toml, where there is one]
     #[arg(long, value_name = "FILE")]
     host_config: Option<PathBuf>,
     /// The directory with policies of your own [default: as the host's configuration says]
