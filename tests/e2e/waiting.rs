@@ -139,12 +139,11 @@ async fn a_refused_file_other_bytes_and_the_time_end_it_with_what_they_are() {
     let host = Caxton::start_with(setup).await;
     host.deploy("web", &variant(WEB, 1), 1).await;
 
-    let mut broken = WEB.to_vec();
-    broken.truncate(WEB.len() / 2);
-    broken.extend_from_slice(&[0xff; 64]);
-    let path = file(&host, &broken);
+    // A core module, whole and no component.
+    let broken = b"\0asm\x01\0\0\0";
+    let path = file(&host, broken);
     let waiting = Waiting::start(&host, &["--file", path.to_str().unwrap()]).await;
-    host.drop_agent("web", &broken);
+    host.drop_agent("web", broken);
     let (code, ended) = waiting.end().await;
     assert_eq!(
         (code, &ended["outcome"]),
