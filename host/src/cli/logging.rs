@@ -6,7 +6,7 @@ use std::io;
 use opentelemetry_sdk::trace::SdkTracer;
 use tracing::field::Field;
 use tracing_subscriber::field::MakeExt;
-use tracing_subscriber::filter::{FilterExt, filter_fn};
+use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
 use tracing_subscriber::fmt;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt;
@@ -37,8 +37,10 @@ pub(crate) fn start(
                 "RUST_LOG: {error}; for example RUST_LOG=info or RUST_LOG=caxton=debug"
             ))
         })?;
-    // Spans are for whoever they are exported to.
-    let filter = filter.and(filter_fn(|about| about.target() != TARGET));
+    // Spans are for whoever they are exported to. Without a hint all levels would count as wanted, and what the compiler says of
+    // each instruction would be written to be thrown away.
+    let others = filter_fn(|about| about.target() != TARGET);
+    let filter = filter.and(others.with_max_level_hint(LevelFilter::TRACE));
     let lines = fmt::layer()
         .with_writer(io::stderr)
         // A log whose reader went away is no reason to panic.
@@ -62,9 +64,10 @@ pub(crate) fn start(
             .with_tracer(tracer)
             .with_location(false)
             .with_threads(false)
-            .with_filter(filter_fn(|about| {
-                about.is_span() && about.target() == TARGET
-            }))
+            .with_filter(
+                filter_fn(|about| about.is_span() && about.target() == TARGET)
+                    .with_max_level_hint(LevelFilter::INFO),
+            )
     });
     let log = tracing_subscriber::registry().with(lines).with(spans);
     // A second start keeps the first one's log.
