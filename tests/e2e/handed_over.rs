@@ -219,7 +219,7 @@ async fn c_a_call_that_outlasts_the_drain_fails_the_reload_and_is_answered() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c_an_automatic_rollback_returns_to_the_old_instance_as_it_was_at_its_save() {
     // With a fixed sample, so that it is known how many calls the bad version answers.
-    let rest = "[defaults.state]\ncheckpoint = \"1ms\"\n[defaults.rollback]\npolicies = [{ name = \"thresholds\" }]";
+    let rest = "[defaults.state]\ncheckpoint = \"1ms\"\n[defaults.rollback]\npolicies = [{ name = \"thresholds\", settings = { minimum_sample = 30 } }]";
     let host = counter("bake = \"1h\"", rest).await;
     some_counts(&host).await;
     host.deploy("counter", &variant(STATEFUL, 2), 2).await;
