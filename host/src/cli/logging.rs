@@ -4,6 +4,7 @@ use std::fmt::{Debug, Result as Written};
 use std::io;
 
 use opentelemetry_sdk::trace::SdkTracer;
+use tracing::Subscriber;
 use tracing::field::Field;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
@@ -37,6 +38,16 @@ pub(crate) fn start(
                 "RUST_LOG: {error}; for example RUST_LOG=info or RUST_LOG=caxton=debug"
             ))
         })?;
+    // A second start keeps the first one's log.
+    let _ = log(filter, format, tracer).try_init();
+    Ok(())
+}
+
+fn log(
+    filter: EnvFilter,
+    format: LogFormat,
+    tracer: Option<SdkTracer>,
+) -> impl Subscriber + Send + Sync {
     // Spans are for whoever they are exported to. Without a hint all levels would count as wanted, and what the compiler says of
     // each instruction would be written to be thrown away.
     let others = filter_fn(|about| about.target() != TARGET);
@@ -69,10 +80,7 @@ pub(crate) fn start(
                     .with_max_level_hint(LevelFilter::INFO),
             )
     });
-    let log = tracing_subscriber::registry().with(lines).with(spans);
-    // A second start keeps the first one's log.
-    let _ = log.try_init();
-    Ok(())
+    tracing_subscriber::registry().with(lines).with(spans)
 }
 
 /// One field of a line. File names, error texts, and what agents and policies print come from others: none of them begins a
@@ -93,7 +101,27 @@ fn write_field(out: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> Writte
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use opentelemetry::trace::TracerProvider;
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+
     use super::*;
+
+    /// What it says of each instruction would cost many times what compiling does.
+    #[test]
+    fn a_compiler_is_not_asked_for_more_than_the_log_wants_with_spans_and_without() {
+        let tracer = || SdkTracerProvider::default().tracer("caxton");
+        for (wanted, level) in [
+            ("info", LevelFilter::INFO),
+            ("warn,caxton=debug", LevelFilter::DEBUG),
+        ] {
+            for format in [LogFormat::Human, LogFormat::Json] {
+                for tracer in [None, Some(tracer())] {
+                    let log = log(EnvFilter::new(wanted), format, tracer);
+                    assert_eq!(log.max_level_hint(), Some(level), "{wanted} {format:?}");
+                }
+            }
+        }
+    }
 
     #[derive(Clone, Default)]
     struct Kept(Arc<Mutex<Vec<u8>>>);
