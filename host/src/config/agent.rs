@@ -160,16 +160,12 @@ fn tables(file: &str, whole: &toml::Table) -> Result<(), ConfigError> {
         "limits",
         "grants",
         "route",
+        "reload.mirror",
+        "rollback.breaker",
     ];
     tables
         .into_iter()
         .try_for_each(|key| is_table(file, whole, key))?;
-    if let Some(toml::Value::Table(reload)) = whole.get("reload") {
-        is_table(file, reload, "reload.mirror")?;
-    }
-    if let Some(toml::Value::Table(rollback)) = whole.get("rollback") {
-        is_table(file, rollback, "rollback.breaker")?;
-    }
     let lists = [
         ("reload", "stages"),
         ("rollback", "policies"),

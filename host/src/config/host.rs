@@ -201,9 +201,7 @@ impl HostConfig {
         let parse = |e: toml::de::Error| ConfigError::parsing(name, text, &e);
         let tables: toml::Table = toml::from_str(text).map_err(parse)?;
         is_table(name, &tables, "host")?;
-        if let Some(toml::Value::Table(host)) = tables.get("host") {
-            is_table(name, host, "host.retention")?;
-        }
+        is_table(name, &tables, "host.retention")?;
         let default = Self::default();
         let config = Self {
             agents: folder.join(host.agents.unwrap_or(default.agents)),

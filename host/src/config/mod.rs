@@ -92,7 +92,7 @@ impl ConfigError {
     fn placed_over(self, text: &str, defaults: &toml::Table) -> Self {
         let mut placed = self.placed(text);
         let shown = placed.path.get(..placed.shown).unwrap_or_default();
-        if holds(defaults, shown) {
+        if value_at(defaults, shown.iter().map(String::as_str)).is_some() {
             placed
                 .message
                 .push_str("; it stands in [defaults] of the host's configuration");
@@ -157,15 +157,14 @@ fn granted(text: &str, offset: usize) -> String {
     }
 }
 
-/// Whether there is such a key in the tables.
-fn holds(tables: &toml::Table, path: &[String]) -> bool {
-    let Some((first, rest)) = path.split_first() else {
-        return false;
-    };
-    match tables.get(first) {
-        Some(toml::Value::Table(inner)) if !rest.is_empty() => holds(inner, rest),
-        found => rest.is_empty() && found.is_some(),
-    }
+/// What stands under such a key in the tables.
+fn value_at<'a>(
+    tables: &'a toml::Table,
+    path: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a toml::Value> {
+    let mut path = path.into_iter();
+    let first = tables.get(path.next()?)?;
+    path.try_fold(first, |value, name| value.as_table()?.get(name))
 }
 
 /// Whether the line may grant something: the values of variables are shown to nobody. The text is not TOML, or else there were
@@ -211,9 +210,7 @@ fn line_that_fails(text: &str, message: &str) -> Option<usize> {
 
 /// serde takes a list for a table, with its values in the order of our fields, which nobody is told.
 fn is_table(file: &str, tables: &toml::Table, key: &str) -> Result<(), ConfigError> {
-    let name = key.rsplit('.').next().unwrap_or(key);
-    let is_list = |value: &toml::Value| value.is_array();
-    match tables.get(name).is_some_and(is_list) {
+    match value_at(tables, key.split('.')).is_some_and(toml::Value::is_array) {
         true => Err(ConfigError::of(
             file,
             key,
@@ -225,9 +222,7 @@ fn is_table(file: &str, tables: &toml::Table, key: &str) -> Result<(), ConfigErr
 
 /// The same for a list of tables.
 fn are_tables(file: &str, tables: &toml::Table, table: &str, key: &str) -> Result<(), ConfigError> {
-    let list = tables
-        .get(table)
-        .and_then(|table| table.get(key)?.as_array());
+    let list = value_at(tables, [table, key]).and_then(toml::Value::as_array);
     match list.into_iter().flatten().any(toml::Value::is_array) {
         true => Err(ConfigError::of(
             file,

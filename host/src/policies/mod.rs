@@ -109,27 +109,8 @@ impl Policies {
         settings: &str,
     ) -> Result<PinnedPolicy, Unusable> {
         let (policy, below) = self.present(name).await.map_err(Unusable::Absent)?;
-        let wrong =
-            |fault_kind, message| Err(Unusable::Misconfigured(fault(name, fault_kind, message)));
-        if policy.kind() != kind {
-            let message = format!(
-                "it is a {} and stands where a {kind} belongs",
-                policy.kind()
-            );
-            return wrong(FaultKind::Missing, message);
-        }
-        let own = match serde_json::from_str(settings) {
-            Ok(Value::Object(own)) => own,
-            _ => return wrong(FaultKind::Settings, "its settings are no object".to_owned()),
-        };
-        let settings = Value::Object(laid_over(below, own)).to_string();
-        match policy.check_settings(&settings).await {
-            Ok(()) => Ok(PinnedPolicy { policy, settings }),
-            Err(refused) if refused.is_out_of_time() => {
-                Err(Unusable::OutOfTime(refused.to_fault()))
-            }
-            Err(refused) => Err(Unusable::Misconfigured(refused.to_fault())),
-        }
+        let settings = taken(&policy, name, kind, below, settings).await?;
+        Ok(PinnedPolicy { policy, settings })
     }
 
     /// The same for a reload that begins: a file that has just come is waited for, and the component is kept for as long as
@@ -332,6 +313,38 @@ impl std::fmt::Debug for Policies {
         f.debug_struct("Policies")
             .field("folder", &self.folder)
             .finish_non_exhaustive()
+    }
+}
+
+/// The settings with which `policy` stands where one of `kind` belongs: `own`, a JSON object, over those of its file.
+///
+/// # Errors
+/// It is of the other kind, does not take them, or has no time to say so.
+pub(crate) async fn taken(
+    policy: &Policy,
+    name: &str,
+    kind: PolicyKind,
+    below: Settings,
+    own: &str,
+) -> Result<String, Unusable> {
+    let wrong =
+        |fault_kind, message| Err(Unusable::Misconfigured(fault(name, fault_kind, message)));
+    if policy.kind() != kind {
+        let message = format!(
+            "it is a {} and stands where a {kind} belongs",
+            policy.kind()
+        );
+        return wrong(FaultKind::Missing, message);
+    }
+    let own = match serde_json::from_str(own) {
+        Ok(Value::Object(own)) => own,
+        _ => return wrong(FaultKind::Settings, "its settings are no object".to_owned()),
+    };
+    let settings = Value::Object(laid_over(below, own)).to_string();
+    match policy.check_settings(&settings).await {
+        Ok(()) => Ok(settings),
+        Err(refused) if refused.is_out_of_time() => Err(Unusable::OutOfTime(refused.to_fault())),
+        Err(refused) => Err(Unusable::Misconfigured(refused.to_fault())),
     }
 }
 

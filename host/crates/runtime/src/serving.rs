@@ -7,11 +7,11 @@ use crate::call::{CallError, CallInfo};
 use crate::compile::{Digest, Slot};
 use crate::counts::{Counts, Outcome};
 use crate::engine::Runtime;
-use crate::inspect::{Contract, Inspection};
+use crate::inspect::Inspection;
 use crate::instance::{Job, serve};
 use crate::logs::LogSource;
 use crate::single::Single;
-use crate::spec::{AgentSpec, DEFAULT_REUSE, Instances};
+use crate::spec::{AgentSpec, Instances};
 use crate::supervision::Supervision;
 use crossbeam_queue::ArrayQueue;
 use futures::FutureExt;
@@ -65,8 +65,9 @@ impl Serving {
     ) -> Arc<Self> {
         let log = LogSource::new(&runtime.logs, &spec.name, spec.number);
         let idle = ArrayQueue::new(spec.limits.concurrency.max(1) as usize);
-        let single =
-            (spec.state.is_some() || spec.instances == Some(Instances::Single)).then(Single::new);
+        let instances =
+            Instances::in_effect(spec.instances, inspection.contract, spec.state.is_some());
+        let single = (instances == Instances::Single).then(Single::new);
         let (single, line) = single.unzip();
         let serving = Arc::new(Self {
             runtime,
@@ -99,11 +100,10 @@ impl Serving {
 
     /// How many calls one instance answers.
     pub(crate) fn reuse(&self) -> u32 {
-        match (self.spec.instances, self.inspection.contract) {
-            (Some(Instances::Reused { reuse }), _) => reuse.max(1),
-            (Some(Instances::Single), _) => u32::MAX,
-            (Some(Instances::Fresh), _) | (None, Contract::HttpP2) => 1,
-            (None, Contract::HttpP3 | Contract::Handler) => DEFAULT_REUSE,
+        match Instances::in_effect(self.spec.instances, self.inspection.contract, false) {
+            Instances::Reused { reuse } => reuse.max(1),
+            Instances::Single => u32::MAX,
+            Instances::Fresh => 1,
         }
     }
 

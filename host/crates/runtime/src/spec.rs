@@ -1,5 +1,6 @@
 //! What the host asks for when it wants an agent's version prepared: plain values, checked in one place.
 
+use crate::inspect::Contract;
 use crate::origin::Origin;
 use http::uri::PathAndQuery;
 use std::path::PathBuf;
@@ -142,6 +143,31 @@ pub enum Instances {
     /// One for as long as the version lives. It takes one call after the other, in order of arrival; the others wait in line, up
     /// to the concurrency limit. A trap, a deadline or a cut ends it, and the next call gets a new one.
     Single,
+}
+
+impl Instances {
+    /// What holds for a version: what is written, or what suits the contract. State lives in one instance.
+    #[must_use]
+    pub fn in_effect(written: Option<Self>, contract: Contract, keeps_state: bool) -> Self {
+        match written {
+            _ if keeps_state => Self::Single,
+            Some(written) => written,
+            None if contract == Contract::HttpP2 => Self::Fresh,
+            None => Self::Reused {
+                reuse: DEFAULT_REUSE,
+            },
+        }
+    }
+
+    /// The word for it in configurations.
+    #[must_use]
+    pub fn mode(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Reused { .. } => "reused",
+            Self::Single => "single",
+        }
+    }
 }
 
 /// What is kept of an agent's state.

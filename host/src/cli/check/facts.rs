@@ -1,7 +1,7 @@
 //! What a component and its configuration say of themselves, in words.
 
 use caxton_rollout::Identity;
-use caxton_runtime::{Contract, Inspection, Instances};
+use caxton_runtime::{Inspection, Instances};
 
 use crate::config::AgentConfig;
 
@@ -53,22 +53,11 @@ impl Version {
         });
         Self {
             identity,
-            mode: mode(inspection, config, stateful),
+            mode: Instances::in_effect(config.instances, inspection.contract, stateful).mode(),
             could_use: could_use.collect(),
             env,
             dirs,
             outbound,
         }
-    }
-}
-
-fn mode(inspection: &Inspection, config: &AgentConfig, stateful: bool) -> &'static str {
-    match config.instances {
-        _ if stateful => "single",
-        Some(Instances::Single) => "single",
-        Some(Instances::Reused { .. }) => "reused",
-        Some(Instances::Fresh) => "fresh",
-        None if inspection.contract == Contract::HttpP2 => "fresh",
-        None => "reused",
     }
 }

@@ -8,18 +8,21 @@ mod folder;
 mod one;
 mod show;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use caxton_runtime::policy::{PolicyLimits, PolicyRuntime};
+use caxton_runtime::policy::{Policy, PolicyLimits, PolicyRuntime};
 use caxton_runtime::{Runtime, RuntimeOptions};
 use clap::Args;
+use tokio::sync::Mutex;
 
 use super::failure::Failure;
 use super::run::DEFAULT_CONFIG;
 use super::{client, print, print_json};
 use crate::cli::text::Paint;
 use crate::config::HostConfig;
+use crate::policies::Settings;
 
 const HELP: &str = "\
 The stages are those of a host, in its order: read, size, format, validation, contract, imports,
@@ -58,6 +61,8 @@ const INSTANCES: u32 = 8;
 struct Checker {
     runtime: Arc<Runtime>,
     policy_runtime: PolicyRuntime,
+    /// Policies that agents have named so far, with the settings of their files.
+    policies: Mutex<BTreeMap<String, (Policy, Settings)>>,
     host: HostConfig,
 }
 
@@ -73,6 +78,7 @@ impl Checker {
             runtime: Runtime::new(options).map_err(|error| failed(error.to_string()))?,
             policy_runtime: PolicyRuntime::new(PolicyLimits::default())
                 .map_err(|error| failed(error.to_string()))?,
+            policies: Mutex::default(),
             host,
         })
     }

@@ -7,22 +7,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use caxton_rollout::{AgentName, VersionNumber};
+use caxton_runtime::policy::Policy;
 use caxton_runtime::{Inspection, MAX_COMPONENT_SIZE, PrepareError, Refusal};
 use caxton_watch::{Content, MAX_CONFIG};
 use serde::Serialize;
-use serde_json::Value;
 
 use super::Checker;
 use super::facts::Version;
 use crate::cli::failure::Failure;
-use crate::cli::policy::find::Found;
+use crate::cli::policy::find::{Found, embedded};
 use crate::cli::policy::kit::slowly;
 use crate::cli::policy::settings::beside;
 use crate::config::{AgentConfig, RouteConfig};
 use crate::controller::agent::Material;
 use crate::controller::files::{Looked, Terms, asked};
 use crate::folders::{Folders, Granted};
-use crate::policies;
+use crate::policies::{self, Settings};
 
 /// What is looked at, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -339,38 +339,35 @@ async fn fits(
 /// Whether each policy is there, is what it stands for, and takes its settings.
 async fn policies_fit(checker: &Checker, config: &AgentConfig) -> Result<(), String> {
     for (kind, name, settings) in asked(config) {
-        let found = policy(checker, name)?;
-        let below = match beside(&found) {
-            Ok(below) => below,
-            Err(Failure::Usage(why) | Failure::No(why)) => return Err(why),
-            Err(other) => return Err(other.to_string()),
-        };
-        let loaded = checker.policy_runtime.load(name, Arc::clone(&found.bytes));
-        let policy = slowly(&format!("compiling {name}"), loaded).await;
-        let policy = policy.map_err(|refused| format!("{name}: {}", refused.reason))?;
-        if policy.kind() != kind {
-            return Err(format!(
-                "{name} is a {} and stands where a {kind} belongs",
-                policy.kind()
-            ));
-        }
-        let Ok(Value::Object(own)) = serde_json::from_str(settings) else {
-            return Err(format!("{name}: its settings are no object"));
-        };
-        let settings = Value::Object(policies::laid_over(below, own)).to_string();
-        let taken = policy.check_settings(&settings).await;
-        taken.map_err(|refused| format!("{name}: {refused}"))?;
+        let (policy, below) = compiled(checker, name).await?;
+        let taken = policies::taken(&policy, name, kind, below, settings).await;
+        taken.map_err(|unusable| format!("{name}: {}", unusable.fault().message))?;
     }
     Ok(())
 }
 
+/// The policy and the settings of its file, compiled for the first agent that names it.
+async fn compiled(checker: &Checker, name: &str) -> Result<(Policy, Settings), String> {
+    let mut compiled = checker.policies.lock().await;
+    if let Some(known) = compiled.get(name) {
+        return Ok(known.clone());
+    }
+    let found = policy(checker, name)?;
+    let below = match beside(&found) {
+        Ok(below) => below,
+        Err(Failure::Usage(why) | Failure::No(why)) => return Err(why),
+        Err(other) => return Err(other.to_string()),
+    };
+    let loaded = checker.policy_runtime.load(name, Arc::clone(&found.bytes));
+    let policy = slowly(&format!("compiling {name}"), loaded).await;
+    let policy = policy.map_err(|refused| format!("{name}: {}", refused.reason))?;
+    compiled.insert(name.to_owned(), (policy.clone(), below.clone()));
+    Ok((policy, below))
+}
+
 fn policy(checker: &Checker, name: &str) -> Result<Found, String> {
-    if let Some((_, bytes)) = policies::embedded().find(|(own, _)| *own == name) {
-        return Ok(Found {
-            name: name.to_owned(),
-            bytes: Arc::from(bytes),
-            file: None,
-        });
+    if let Some(found) = embedded(name) {
+        return Ok(found);
     }
     let file = checker.host.policies.join(format!("{name}.wasm"));
     let bytes = std::fs::read(&file).map_err(|error| {

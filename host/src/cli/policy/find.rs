@@ -42,10 +42,13 @@ pub(crate) fn find(policy: &str) -> Result<Found, Failure> {
     if policy.contains(std::path::is_separator) || has_ending || path.is_file() {
         return file(path);
     }
-    let Some((name, bytes)) = policies::embedded().find(|(name, _)| *name == policy) else {
-        return Err(Failure::Usage(nowhere(policy)));
-    };
-    Ok(Found {
+    embedded(policy).ok_or_else(|| Failure::Usage(nowhere(policy)))
+}
+
+/// The policy of that name in this binary.
+pub(crate) fn embedded(policy: &str) -> Option<Found> {
+    let (name, bytes) = policies::embedded().find(|(name, _)| *name == policy)?;
+    Some(Found {
         name: name.to_owned(),
         bytes: Arc::from(bytes),
         file: None,
