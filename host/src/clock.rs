@@ -4,6 +4,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use caxton_rollout::Moment;
 
+/// When that was; none before the epoch.
+#[must_use]
+pub fn moment(at: SystemTime) -> Option<Moment> {
+    let since = at.duration_since(UNIX_EPOCH).ok()?;
+    Some(Moment::default().after(since))
+}
+
 /// Reads the wall clock once, at start, and counts on from there: someone who sets the clock does not move it.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {

@@ -1,24 +1,22 @@
 //! What an agent's instances printed, as server-sent events or as JSON lines.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use caxton_rollout::Moment;
+use futures::{StreamExt, stream};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio_util::sync::CancellationToken;
 
 use super::Api;
 use super::agents::agent_name;
 use super::error::ApiError;
-use super::stream::{Format, KEEP_ALIVE, follower_permit, last_event_id};
-use crate::logs::{Follower, Found, Line};
+use super::stream::{Format, following, last_event_id};
+use crate::logs::{Found, Line};
 
 /// The kind of what stands where lines were forgotten before they were read.
 const MISSED: &str = "missed";
@@ -55,46 +53,27 @@ pub(super) async fn logs(
         version: ask.version,
         from: ask.from.map(Moment),
     };
-    let mut position = last_event_id(&headers)?.or(ask.since).unwrap_or(0);
-    let mut missed = 0;
-    let mut there = Vec::new();
-    loop {
-        let found = logs.since(&agent, position);
-        if found.lines.is_empty() {
-            break;
-        }
-        missed += found.missed;
-        position = found.position;
-        there.extend(found.lines.into_iter().filter(|line| wanted.is(line)));
-        // An agent that prints faster than this reads would never let it end.
-        if there.len() >= crate::logs::MAX_LINES {
-            break;
-        }
-    }
+    let since = last_event_id(&headers)?.or(ask.since).unwrap_or(0);
+    let mut there = logs.remembered(&agent, since);
+    there.lines.retain(|line| wanted.is(line));
     if let Some(most) = ask.lines {
-        there.drain(..there.len().saturating_sub(most));
+        there.lines.drain(..there.lines.len().saturating_sub(most));
     }
-    let first = write(
-        format,
-        &Found {
-            missed,
-            lines: there,
-            position,
-        },
-    );
+    let first = write(format, &there);
     if !ask.follow.unwrap_or(format == Format::ServerSent) {
         return Ok(format.reply(Body::from(first)));
     }
-    let reading = Reading {
-        first: Some(first),
-        follower: logs.follow(agent, position),
-        wanted,
-        format,
-        stop: api.stop.clone(),
-        _permit: follower_permit(&api.followers)?,
-    };
-    let body = Body::from_stream(futures::stream::unfold(reading, Reading::next));
-    Ok(format.reply(body))
+    let follower = logs.follow(agent, there.position);
+    let coming = stream::unfold(
+        (follower, wanted),
+        move |(mut follower, wanted)| async move {
+            let mut found = follower.next().await;
+            found.lines.retain(|line| wanted.is(line));
+            Some((write(format, &found), (follower, wanted)))
+        },
+    );
+    let first = stream::iter(Some(first).filter(|first| !first.is_empty()));
+    Ok(format.reply(following(&api, format, first.chain(coming).boxed())?))
 }
 
 /// Which lines.
@@ -107,44 +86,6 @@ impl Wanted {
     fn is(&self, line: &Arc<Line>) -> bool {
         self.version.is_none_or(|version| line.version == version)
             && self.from.is_none_or(|from| line.at >= from)
-    }
-}
-
-struct Reading {
-    /// What there was already.
-    first: Option<String>,
-    follower: Follower,
-    wanted: Wanted,
-    format: Format,
-    stop: CancellationToken,
-    /// Given back when the connection ends.
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Reading {
-    async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
-        if let Some(first) = self.first.take().filter(|first| !first.is_empty()) {
-            return Some((Ok(first.into()), self));
-        }
-        let found = tokio::select! {
-            found = self.follower.next() => Some(found),
-            () = tokio::time::sleep(KEEP_ALIVE) => None,
-            () = self.stop.cancelled() => return None,
-        };
-        let text = match found {
-            Some(mut found) => {
-                found.lines.retain(|line| self.wanted.is(line));
-                write(self.format, &found)
-            }
-            None => self.format.nothing().to_owned(),
-        };
-        // Nothing that this reader wants is still something to send: it may be gone, and that shows in no other way.
-        let text = if text.is_empty() {
-            self.format.nothing().to_owned()
-        } else {
-            text
-        };
-        Some((Ok(text.into()), self))
     }
 }
 

@@ -8,19 +8,21 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::Api;
 use super::error::ApiError;
-use crate::events::{Event, EventLog, Follower};
+use crate::events::{Event, EventLog};
 
 /// Readers that follow at once: each holds a connection for as long as it likes.
 pub(super) const MAX_FOLLOWERS: usize = 32;
 
 /// Something is sent this often, so that a connection whose other end is gone is noticed.
-pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -48,25 +50,37 @@ pub(super) async fn events(
     // A browser that reconnects repeats the address it first asked, so what it saw last counts for more.
     let since = last_event_id(&headers)?.or(ask.since).unwrap_or(0);
     let body = if follow {
-        let reading = Reading {
-            follower: api.surface.events.follow(since),
-            format,
-            stop: api.stop.clone(),
-            _permit: follower_permit(&api.followers)?,
-        };
-        Body::from_stream(futures::stream::unfold(reading, Reading::next))
+        let follower = api.surface.events.follow(since);
+        let texts = stream::unfold(follower, move |mut follower| async move {
+            Some((format.write(&follower.next().await), follower))
+        });
+        following(&api, format, texts.boxed())?
     } else {
-        Body::from_stream(futures::stream::iter(remembered(
-            &api.surface.events,
-            since,
-            format,
-        )))
+        Body::from_stream(stream::iter(remembered(&api.surface.events, since, format)))
     };
     Ok(format.reply(body))
 }
 
+/// A body of `texts` as they come, for as long as the reader and the host are there.
+///
+/// # Errors
+/// Too many follow already.
+pub(super) fn following(
+    api: &Api,
+    format: Format,
+    texts: BoxStream<'static, String>,
+) -> Result<Body, ApiError> {
+    let reading = Reading {
+        texts,
+        format,
+        stop: api.stop.clone(),
+        _permit: follower_permit(&api.followers)?,
+    };
+    Ok(Body::from_stream(stream::unfold(reading, Reading::next)))
+}
+
 struct Reading {
-    follower: Follower,
+    texts: BoxStream<'static, String>,
     format: Format,
     stop: CancellationToken,
     /// Given back when the connection ends.
@@ -77,14 +91,15 @@ type Chunk = Result<Bytes, Infallible>;
 
 impl Reading {
     async fn next(mut self) -> Option<(Chunk, Self)> {
-        let events = tokio::select! {
-            events = self.follower.next() => Some(events),
-            () = tokio::time::sleep(KEEP_ALIVE) => None,
+        let text = tokio::select! {
+            text = self.texts.next() => text?,
+            () = tokio::time::sleep(KEEP_ALIVE) => String::new(),
             () = self.stop.cancelled() => return None,
         };
-        let text = match events {
-            Some(events) => self.format.write(&events),
-            None => self.format.nothing().to_owned(),
+        // Nothing that this reader wants is still something to send: it may be gone, and that shows in no other way.
+        let text = match text.is_empty() {
+            true => self.format.nothing().to_owned(),
+            false => text,
         };
         Some((Ok(text.into()), self))
     }
@@ -152,7 +167,7 @@ impl Format {
     }
 
     /// What a reader ignores.
-    pub(super) fn nothing(self) -> &'static str {
+    fn nothing(self) -> &'static str {
         match self {
             Self::Lines => "\n",
             Self::ServerSent => ":\n\n",

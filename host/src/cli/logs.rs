@@ -11,8 +11,8 @@ use super::client::Client;
 use super::failure::Failure;
 use super::lines::Lines;
 use super::show::moment;
-use super::text::{Paint, Tone, harmless, harmless_json};
-use super::{print, time};
+use super::text::{Paint, Tone, harmless};
+use super::time;
 
 /// `caxton logs`
 #[derive(Debug, Args)]
@@ -56,24 +56,10 @@ struct Printed {
 
 pub(super) async fn logs(args: &LogsArgs) -> Result<(), Failure> {
     let client = Client::find(&args.connection)?;
-    let mut lines = Lines::of(client.stream(&path(args, time::now_ms())).await?);
-    let paint = Paint::stdout();
-    while let Some(line) = lines.next(&client).await? {
-        if args.json {
-            print(&format!("{}\n", harmless_json(&line)))?;
-            continue;
-        }
-        let printed: Printed = serde_json::from_str(&line).map_err(|error| {
-            Failure::Unreachable(format!("the host sent what is no line: {error}"))
-        })?;
-        print(&written(&printed, paint))?;
-    }
-    if args.follow {
-        return Err(Failure::Unreachable(
-            "the host has stopped: there is nothing more to follow".to_owned(),
-        ));
-    }
-    Ok(())
+    let lines = Lines::of(client.stream(&path(args, time::now_ms())).await?);
+    lines
+        .print_all(&client, (args.json, args.follow), "line", written)
+        .await
 }
 
 fn path(args: &LogsArgs, now: u64) -> String {

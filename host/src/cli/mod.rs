@@ -28,6 +28,7 @@ mod run;
 mod sentences;
 mod show;
 mod signals;
+mod start;
 mod status;
 mod table;
 mod text;
@@ -53,8 +54,9 @@ pub use failure::Failure;
 pub(crate) use logging::start as start_logging;
 pub(crate) use sentences::sentence;
 pub(crate) use signals::Signals;
+pub(crate) use start::{Running, not_started, signals, start, telemetry};
 pub(crate) use text::{Paint, Tone, coloured_lines, harmless};
-pub(crate) use time::span;
+pub(crate) use time::{now_ms, span};
 
 /// Does what the process's command line says.
 #[must_use]
@@ -144,7 +146,7 @@ async fn list(args: &ListArgs) -> Result<(), Failure> {
     print(&show::agents(
         &agents,
         &host.attention,
-        time::now_ms(),
+        now_ms(),
         Paint::stdout(),
     ))
 }
@@ -156,7 +158,7 @@ async fn show_status(args: &AgentArgs) -> Result<(), Failure> {
         return print_json(&agent);
     }
     let agent: views::Agent = client.read(agent)?;
-    print(&status::status(&agent, time::now_ms(), Paint::stdout()))
+    print(&status::status(&agent, now_ms(), Paint::stdout()))
 }
 
 async fn history(args: &HistoryArgs) -> Result<(), Failure> {
@@ -175,7 +177,7 @@ async fn history(args: &HistoryArgs) -> Result<(), Failure> {
     if results.is_empty() && Paint::stdout().terminal() {
         return print("no reload has ended yet\n");
     }
-    print(&show::history(&results, time::now_ms(), Paint::stdout()))
+    print(&show::history(&results, now_ms(), Paint::stdout()))
 }
 
 /// Writes to the standard output, at once.

@@ -5,12 +5,9 @@ use std::path::Path;
 
 use super::args::RunArgs;
 use super::failure::Failure;
-use super::signals::Signals;
-use super::{logging, print};
+use super::{Running, print, start};
 use crate::config::HostConfig;
 use crate::dev;
-use crate::host::Host;
-use crate::telemetry::{Exports, Telemetry};
 
 /// What is logged unless `RUST_LOG` says otherwise: of others what is wrong, not that they begin and end.
 const LOG: &str = "info,opentelemetry=warn,opentelemetry_sdk=warn";
@@ -21,25 +18,13 @@ pub(super) const DEFAULT_CONFIG: &str = "caxton.toml";
 pub(super) async fn run(args: RunArgs) -> Result<(), Failure> {
     let (dev, format) = (args.dev, args.log_format);
     let config = configuration(args)?;
-    let mut exports = Exports::from_env().map_err(|error| Failure::Usage(error.to_string()))?;
-    logging::start(if dev { dev::LOG } else { LOG }, format, exports.tracer())?;
-    let telemetry = Telemetry::start(exports.take_metrics())
-        .map_err(|error| Failure::No(format!("metrics cannot be kept: {error}")))?;
-    let mut signals = Signals::listen().map_err(|error| {
-        Failure::No(format!(
-            "this system lets no one listen for signals: {error}"
-        ))
-    })?;
     let agents = config.agents.display().to_string();
-    let host = Host::start(config, telemetry.clone())
-        .await
-        .map_err(|error| {
-            if error.is_usage() {
-                Failure::Usage(error.to_string())
-            } else {
-                Failure::No(error.to_string())
-            }
-        })?;
+    let Running {
+        host,
+        mut signals,
+        telemetry,
+        exports,
+    } = start(config, if dev { dev::LOG } else { LOG }, format).await?;
     // Whoever closes the output of a host wants it to be quiet, not to end.
     let _ = print(&format!(
         "gateway  http://{}/\nadmin    http://{}/\nagents   {}\n",

@@ -189,6 +189,15 @@ impl Paint {
     }
 }
 
+/// The line on which the cursor stands, written anew.
+pub(crate) fn draw(line: &str) {
+    use std::io::Write;
+
+    let mut err = std::io::stderr().lock();
+    let _ = write!(err, "\r\u{1b}[2K{line}");
+    let _ = err.flush();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

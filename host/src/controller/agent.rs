@@ -114,10 +114,15 @@ pub(super) struct Refused {
     pub file: String,
     pub error: String,
     pub since: Moment,
-    /// Of the component, where it was read.
+    /// Of the component, where it was looked into; none where the watcher did not take the file.
     pub component: Option<Digest>,
+}
+
+impl Refused {
     /// By the watcher, which also says when the file is fine again.
-    pub by_watch: bool,
+    pub fn by_watch(&self) -> bool {
+        self.component.is_none()
+    }
 }
 
 /// Contents that were refused for what may change: what their configuration says about policies, or a disk that takes nothing.

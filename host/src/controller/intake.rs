@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use caxton_rollout::{AgentName, Digest, Event, Identity, Moment};
 use caxton_store::{BlobKind, Blobs};
@@ -13,6 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::agent::{Again, Material, Refused};
 use super::files::{Looked, Terms, Wrong, named, settings_fit};
 use super::{Controller, Done};
+use crate::clock::moment;
 use crate::config::kept;
 
 /// What came of looking into a file.
@@ -154,9 +155,7 @@ impl Controller {
     /// Remembers when the files were written, until they are taken.
     fn dropped(&mut self, name: &str, written_at: Option<SystemTime>) {
         if let Ok(agent) = AgentName::try_from(name.to_owned()) {
-            let since = written_at.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-            let entry = self.agents.entry(agent).or_default();
-            entry.written_at = since.map(|since| Moment::default().after(since));
+            self.agents.entry(agent).or_default().written_at = written_at.and_then(moment);
         }
     }
 
@@ -215,7 +214,7 @@ impl Controller {
                     size: material.size,
                     taken_at: self.clock.now(),
                 });
-                entry.refused.retain(|_, refused| refused.by_watch);
+                entry.refused.retain(|_, refused| refused.by_watch());
                 let written_at = entry.written_at.take();
                 entry.disabled = false;
                 entry.policies = named(&material.config);
@@ -259,7 +258,7 @@ impl Controller {
             return;
         };
         entry.policies.clear();
-        entry.refused.retain(|_, refused| refused.by_watch);
+        entry.refused.retain(|_, refused| refused.by_watch());
         let told = std::mem::replace(&mut entry.disabled, true);
         if !told {
             tracing::info!(%agent, "turned off by its configuration");
@@ -283,7 +282,6 @@ impl Controller {
             error: error.clone(),
             since: self.clock.now(),
             component,
-            by_watch: component.is_none(),
         };
         tracing::warn!(%file, "refused: {error}");
         self.tell(

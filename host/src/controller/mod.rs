@@ -414,8 +414,8 @@ impl Controller {
     /// What agents printed goes some time after the last of their versions.
     fn tidy_logs(&self) {
         let runs = |agent: &str| {
-            let entry = self.agents.iter().find(|(name, _)| name.as_ref() == agent);
-            entry.is_some_and(|(_, entry)| !entry.live.is_empty() || !entry.preparing.is_empty())
+            let entry = self.agents.get(agent);
+            entry.is_some_and(|entry| !entry.live.is_empty() || !entry.preparing.is_empty())
         };
         self.logs.tidy(self.clock.now(), runs);
     }

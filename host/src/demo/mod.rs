@@ -18,10 +18,12 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::artifacts;
-use crate::cli::{DemoArgs, Failure, LogFormat, Paint, Signals, print, start_logging};
+use crate::cli::{
+    DemoArgs, Failure, LogFormat, Paint, Signals, not_started, print, signals, start_logging,
+    telemetry,
+};
 use crate::config::HostConfig;
-use crate::host::{Host, StartError};
-use crate::telemetry::Telemetry;
+use crate::host::Host;
 use own::OwnPolicy;
 use story::Story;
 
@@ -31,11 +33,7 @@ const AGENT: &str = "greeter";
 /// Tells the story.
 pub(crate) async fn run(args: &DemoArgs) -> Result<(), Failure> {
     start_logging("error", LogFormat::Human, None)?;
-    let mut signals = Signals::listen().map_err(|error| {
-        Failure::No(format!(
-            "this system lets no one listen for signals: {error}"
-        ))
-    })?;
+    let mut signals = signals()?;
     let no_folder = |error: std::io::Error| {
         Failure::No(format!(
             "no temporary directory can be set up: {error}\nset TMPDIR to one that can be written"
@@ -54,9 +52,7 @@ pub(crate) async fn run(args: &DemoArgs) -> Result<(), Failure> {
                 .map_or(Ok(()), |own| own.put_into(&stage.policies()))
         })
         .map_err(no_folder)?;
-    let telemetry = Telemetry::start(None)
-        .map_err(|error| Failure::No(format!("metrics cannot be kept: {error}")))?;
-    let host = Host::start(stage.host_config(), telemetry)
+    let host = Host::start(stage.host_config(), telemetry(None)?)
         .await
         .map_err(not_started)?;
     let told = tokio::select! {
@@ -88,14 +84,6 @@ async fn keep(host: &Host, stage: &Stage, signals: &mut Signals) -> Result<(), F
     ))?;
     signals.asked(1).await;
     Ok(())
-}
-
-fn not_started(error: StartError) -> Failure {
-    if error.is_usage() {
-        Failure::Usage(error.to_string())
-    } else {
-        Failure::No(error.to_string())
-    }
 }
 
 /// The temporary directory in which the story takes place. It goes away with this value.

@@ -14,6 +14,8 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 
+use crate::cli::now_ms;
+
 /// What is never a source, wherever it lies.
 const NEVER: [&str; 8] = [
     ".caxton",
@@ -93,7 +95,7 @@ impl Sources {
             looked_at: 0,
             too_many: false,
         };
-        let _ = sources.look(now());
+        let _ = sources.look(now_ms());
         sources
     }
 
@@ -215,12 +217,6 @@ fn inode(_: &Metadata) -> u64 {
     0
 }
 
-/// Milliseconds since the epoch.
-pub(super) fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -249,7 +245,7 @@ mod tests {
     }
 
     fn changed(sources: &mut Sources) -> Vec<String> {
-        let saved = sources.look(now());
+        let saved = sources.look(now_ms());
         let files = saved.into_iter().flat_map(|saved| saved.files);
         files.map(|file| file.display().to_string()).collect()
     }
@@ -288,10 +284,10 @@ mod tests {
         let mut sources = sources(project.path(), &[""]);
         fs::remove_file(project.path().join("a")).unwrap();
         write(project.path(), "a", "1");
-        assert_eq!(sources.look(now()), None);
-        let before = now();
+        assert_eq!(sources.look(now_ms()), None);
+        let before = now_ms();
         write(project.path(), "a", "2");
-        let later = now() + 60_000;
+        let later = now_ms() + 60_000;
         let saved = sources.look(later).unwrap();
         // The kernel's dates come from a clock that ticks every few milliseconds.
         assert!(

@@ -11,21 +11,19 @@ use std::time::Duration;
 
 use caxton_rollout::Digest;
 use sha2::{Digest as _, Sha256};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::build::{Build, Ended};
 use super::project::{NoComponent, Project, ProjectError, Said};
 use super::report::{self, Line, Report};
-use super::sources::{Sources, now};
+use super::sources::Sources;
 use super::turns::{Act, Turns};
 use super::{LOG, NOT_USED};
 use crate::cli::{
-    Failure, LogFormat, Paint, Signals, Tone, coloured_lines, harmless, print, span, start_logging,
+    Failure, LogFormat, Paint, Running, Tone, coloured_lines, harmless, now_ms, print, span, start,
 };
 use crate::config::HostConfig;
 use crate::events::Follower;
-use crate::host::Host;
-use crate::telemetry::{Exports, Telemetry};
 
 /// How long after the first event of a save the sources are looked at: editors write in several steps.
 const STEPS: Duration = Duration::from_millis(20);
@@ -58,30 +56,22 @@ pub(crate) async fn work(asked: Asked) -> Result<(), Failure> {
     };
     let project = Project::find(&asked.path, said)
         .map_err(|error: ProjectError| Failure::Usage(error.to_string()))?;
-    let mut exports = Exports::from_env().map_err(|error| Failure::Usage(error.to_string()))?;
-    start_logging(LOG, LogFormat::Human, exports.tracer())?;
-    let telemetry = Telemetry::start(exports.take_metrics())
-        .map_err(|error| Failure::No(format!("metrics cannot be kept: {error}")))?;
-    let mut signals = Signals::listen().map_err(|error| {
-        Failure::No(format!(
-            "this system lets no one listen for signals: {error}"
-        ))
-    })?;
     let config = host_config(&project, asked.listen, asked.admin);
-    let host = Host::start(config, telemetry.clone())
-        .await
-        .map_err(|error| match error.is_usage() {
-            true => Failure::Usage(error.to_string()),
-            false => Failure::No(error.to_string()),
-        })?;
+    let Running {
+        host,
+        mut signals,
+        telemetry,
+        exports,
+    } = start(config, LOG, LogFormat::Human).await?;
     let name = &project.name;
     let root = project.root.display().to_string();
-    print(&format!(
+    // Whoever closes the output of a host wants it to be quiet, not to end.
+    let _ = print(&format!(
         "{name}    http://{}/{name}\nadmin    http://{}/\nproject  {}\n{NOT_USED}",
         host.gateway(),
         host.admin(),
         harmless(&root)
-    ))?;
+    ));
     let mut work = Work::begin(project, host.events().follow(0));
     let ended = tokio::select! {
         ended = work.run() => ended,
@@ -127,14 +117,14 @@ struct Work {
 
 impl Work {
     fn begin(project: Project, events: Follower) -> Self {
-        let (turns, first) = Turns::begin(now());
+        let (turns, first) = Turns::begin(now_ms());
         let mut work = Self {
             sources: Sources::of(project.watched()),
             project,
             turns,
             build: None,
             events,
-            report: Report::new(now()),
+            report: Report::new(now_ms()),
             paint: Paint::stdout(),
             builds: 0,
         };
@@ -153,7 +143,8 @@ impl Work {
 
     async fn run(&mut self) -> Result<(), Failure> {
         let bell = self.sources.bell();
-        let mut looks = tokio::time::interval(LOOKS_APART);
+        // The first look was when the work began.
+        let mut looks = interval_at(Instant::now() + LOOKS_APART, LOOKS_APART);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -180,7 +171,7 @@ impl Work {
     }
 
     async fn look(&mut self) {
-        let Some(mut saved) = tokio::task::block_in_place(|| self.sources.look(now())) else {
+        let Some(mut saved) = tokio::task::block_in_place(|| self.sources.look(now_ms())) else {
             return;
         };
         if saved.files.remove(&self.project.settings())

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use caxton_rollout::AgentName;
 use caxton_runtime::{CallInfo, Contract};
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::Body;
 
 use super::forwarded::{self, Caller};
 use super::reached::Reached;
 use super::refused::Refused;
 use super::reply::{self, ReplyBody};
-use super::service::{failed, take_whole};
+use super::service::{failed, is_message, take_whole};
 use super::{message, target};
 use crate::routes::{Route, Served, Serving, Target};
 
@@ -91,12 +91,7 @@ async fn handle<B>(request: Request<B>, reached: &Reached) -> Result<Response<Re
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    if request.uri().path() != "/" {
-        return Err(Refused::HandlerHasNoPaths);
-    }
-    if request.method() != Method::POST {
-        return Err(Refused::HandlerWantsPost);
-    }
+    is_message(&request)?;
     let version = reached.version()?;
     let limits = version.limits();
     let (head, body) = request.into_parts();

@@ -32,6 +32,9 @@ pub(crate) async fn collect(
     limit: u64,
     idle: Duration,
 ) -> Result<Bytes, Refused> {
+    if body.size_hint().lower() > limit {
+        return Err(Refused::BodyTooLarge { limit });
+    }
     let started = Instant::now();
     let mut first = Bytes::new();
     let mut whole = BytesMut::new();

@@ -128,9 +128,6 @@ where
 {
     let limits = version.limits();
     let limit = limits.request_body;
-    if request.body().size_hint().lower() > limit {
-        return Err(Refused::BodyTooLarge { limit });
-    }
     let (head, body) = request.into_parts();
     let body = message::collect(body, limit, limits.idle_timeout).await?;
     Ok(Request::from_parts(head, Full::new(body)))
@@ -190,20 +187,12 @@ async fn handle(
     request: Request<Incoming>,
     reached: &mut Reached,
 ) -> Result<Response<ReplyBody>, Refused> {
-    if request.uri().path() != "/" {
-        return Err(Refused::HandlerHasNoPaths);
-    }
-    if request.method() != Method::POST {
-        return Err(Refused::HandlerWantsPost);
-    }
+    is_message(&request)?;
     before_body(&connection.shared.routes, reached, request.body()).await?;
     reached.choose(request.headers())?;
     let (head, body) = request.into_parts();
     let limits = reached.version()?.limits();
     let limit = limits.request_body;
-    if body.size_hint().lower() > limit {
-        return Err(Refused::BodyTooLarge { limit });
-    }
     let body = message::collect(body, limit, limits.idle_timeout).await?;
     let message = message::of_request(&head.headers, body);
     // While the body came in, another version may have taken over: the message goes to the one that serves now.
@@ -228,6 +217,17 @@ async fn handle(
         }
         Err(error) => Err(failed(error, witness)),
     }
+}
+
+/// Whether a handler agent can be asked so.
+pub(super) fn is_message<B>(request: &Request<B>) -> Result<(), Refused> {
+    if request.uri().path() != "/" {
+        return Err(Refused::HandlerHasNoPaths);
+    }
+    if request.method() != Method::POST {
+        return Err(Refused::HandlerWantsPost);
+    }
+    Ok(())
 }
 
 /// Begins the call before it is the next one's turn: a call is in the version's line once it was polled.

@@ -15,7 +15,7 @@ mod ring;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use caxton_rollout::{AgentName, Moment};
 use caxton_runtime::{LogLine, LogSink, LogStream, TracingSink};
@@ -23,6 +23,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use self::ring::Ring;
+use crate::clock::moment;
 
 /// Lines that are remembered of one agent: some screens of what it said last.
 pub const MAX_LINES: usize = 1_000;
@@ -74,7 +75,7 @@ pub struct Found {
 pub struct AgentLogs {
     book: Mutex<Book>,
     /// Tells followers that there is something new, for whomever.
-    newest: watch::Sender<u64>,
+    newest: watch::Sender<()>,
     /// Where each line goes as well.
     onward: Arc<dyn LogSink>,
 }
@@ -114,16 +115,15 @@ impl AgentLogs {
     pub fn and_to(onward: Arc<dyn LogSink>) -> Self {
         Self {
             book: Mutex::default(),
-            newest: watch::Sender::new(0),
+            newest: watch::Sender::new(()),
             onward,
         }
     }
 
     fn keep(&self, line: &LogLine) {
-        let at = line.at.duration_since(UNIX_EPOCH).unwrap_or_default();
         let kept = Line {
             seq: 0,
-            at: Moment::default().after(at),
+            at: moment(line.at).unwrap_or_default(),
             version: line.version,
             stream: match line.stream {
                 LogStream::Stdout => "stdout",
@@ -132,16 +132,26 @@ impl AgentLogs {
             text: line.text.clone(),
             dropped_before: line.dropped_before,
         };
-        let so_far = self.lock().keep(&line.agent, kept);
-        self.newest.send_replace(so_far);
+        self.lock().keep(&line.agent, kept);
+        self.newest.send_replace(());
     }
 
-    /// What the agent printed after `position`, at most 256 lines; 0 for everything remembered.
+    /// What the agent printed after `position`, at most 256 lines; 0 for the oldest remembered.
     #[must_use]
     pub fn since(&self, agent: &AgentName, position: u64) -> Found {
+        self.after(agent, position, BATCH)
+    }
+
+    /// All that is remembered of what the agent printed after `position`.
+    #[must_use]
+    pub fn remembered(&self, agent: &AgentName, position: u64) -> Found {
+        self.after(agent, position, MAX_LINES)
+    }
+
+    fn after(&self, agent: &AgentName, position: u64, most: usize) -> Found {
         let book = self.lock();
         match book.agents.get(agent.as_ref()) {
-            Some(ring) => ring.since(position, BATCH),
+            Some(ring) => ring.since(position, most),
             None => Found {
                 position,
                 ..Found::default()
@@ -187,7 +197,7 @@ impl AgentLogs {
 }
 
 impl Book {
-    fn keep(&mut self, agent: &Arc<str>, line: Line) -> u64 {
+    fn keep(&mut self, agent: &Arc<str>, line: Line) {
         let first = self.so_far.saturating_add(1);
         self.so_far = first;
         let ring = self
@@ -203,7 +213,6 @@ impl Book {
             };
             self.bytes = self.bytes.saturating_sub(largest.forget_oldest());
         }
-        self.so_far
     }
 }
 
@@ -211,7 +220,7 @@ impl Book {
 #[derive(Debug)]
 pub struct Follower {
     logs: Arc<AgentLogs>,
-    newest: watch::Receiver<u64>,
+    newest: watch::Receiver<()>,
     agent: AgentName,
     position: u64,
 }

@@ -62,10 +62,7 @@ const JS_TOOLS: &str = include_str!("../../../policies/examples/javascript/packa
 const LOCKED: &str = "policy-budget";
 
 /// The contract, where the sources are built against it.
-const CONTRACT: [Embedded; 1] = [(
-    "wit/agent.wit",
-    include_str!("../../../wit/agent/agent.wit"),
-)];
+const CONTRACT: [Embedded; 1] = [("wit/agent.wit", crate::wit::AGENT)];
 
 /// The same for HTTP. Rust has it in the crate `wasip2`.
 const HTTP_CONTRACT: [Embedded; 4] = [

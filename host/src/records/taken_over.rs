@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use caxton_rollout::{AgentName, HotReloadId, Moment};
 use caxton_store::{Journal, RecordBatch};
@@ -15,6 +14,7 @@ use serde::de::IgnoredAny;
 
 use super::recorder::RELOAD_BYTES_MAX;
 use super::{Began, Record};
+use crate::clock::moment;
 
 /// How the name of a reload's file ends.
 const ENDING: &str = ".jsonl";
@@ -164,7 +164,7 @@ fn read(path: &Path) -> Result<Recorded, String> {
     if !about.is_file() || about.len() > FILE_BYTES_MAX {
         return Err("it is no file of a size that records have".to_owned());
     }
-    let since = about.modified().map_err(io)?.duration_since(UNIX_EPOCH);
+    let changed = moment(about.modified().map_err(io)?);
     let text = fs::read_to_string(path).map_err(io)?;
     let lines: Vec<String> = text
         .split_inclusive('\n')
@@ -189,7 +189,7 @@ fn read(path: &Path) -> Result<Recorded, String> {
         agent,
         reload,
         began: at,
-        changed: Moment::default().after(since.unwrap_or_default()),
+        changed: changed.unwrap_or_default(),
         lines,
     })
 }

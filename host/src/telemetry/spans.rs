@@ -21,7 +21,7 @@ pub(crate) const TARGET: &str = "caxton::trace";
 /// The span of a request, inside the caller's where it names one (W3C `traceparent`).
 pub(crate) fn of_request<B>(request: &Request<B>) -> Span {
     let span = tracing::info_span!(
-        target: "caxton::trace",
+        target: TARGET,
         parent: None,
         "request",
         otel.kind = "server",
@@ -108,7 +108,7 @@ impl ReloadSpans {
         to: caxton_rollout::VersionNumber,
     ) {
         let reload = tracing::info_span!(
-            target: "caxton::trace",
+            target: TARGET,
             parent: None,
             "reload",
             otel.name = format!("reload {agent}"),
@@ -150,7 +150,7 @@ impl ReloadSpans {
 
 fn step(reload: &Span, status: HotReloadStatus, reason: Option<&str>) -> Span {
     tracing::info_span!(
-        target: "caxton::trace",
+        target: TARGET,
         parent: reload,
         "step",
         otel.name = super::word(status),

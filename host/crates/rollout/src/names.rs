@@ -14,7 +14,7 @@ use uuid::Uuid;
 /// URL and as the label of a metric.
 #[nutype(
     validate(predicate = is_agent_name),
-    derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Display, AsRef, Serialize, Deserialize, TryFrom, FromStr)
+    derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Display, AsRef, Borrow, Serialize, Deserialize, TryFrom, FromStr)
 )]
 pub struct AgentName(String);
 

@@ -1,6 +1,5 @@
 //! What the tools share: loading a policy with the cache of compiled code, and telling that something takes long.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -9,7 +8,7 @@ use clap::Args;
 
 use super::find::Found;
 use crate::cli::failure::Failure;
-use crate::cli::text::Paint;
+use crate::cli::text::{Paint, draw};
 
 /// After this a person wants to know what is going on.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -94,11 +93,4 @@ pub(crate) async fn slowly<T>(what: &str, work: impl Future<Output = T>) -> T {
             }
         }
     }
-}
-
-/// The line on which the cursor stands, written anew.
-fn draw(line: &str) {
-    let mut err = std::io::stderr().lock();
-    let _ = write!(err, "\r\u{1b}[2K{line}");
-    let _ = err.flush();
 }

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use caxton_rollout::AgentName;
+use caxton_rollout::{AgentName, Digest};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -19,9 +19,9 @@ use self::standing::{Standing, Watched};
 use super::args::{Connection, agent_name, span};
 use super::client::Client;
 use super::failure::Failure;
-use super::lines::Lines;
+use super::lines::{Lines, parsed};
 use super::print;
-use super::text::{Paint, harmless, harmless_json};
+use super::text::{Paint, draw, harmless, harmless_json};
 use super::views::{Agent, Ended, Happened};
 
 /// Between two tries to reach a host that went away.
@@ -130,9 +130,7 @@ async fn attend(
                 let gone = "the host has stopped, and has not come back in time";
                 return Err(Failure::Unreachable(gone.to_owned()));
             };
-            let happened: Happened = serde_json::from_str(&line).map_err(|error| {
-                Failure::Unreachable(format!("the host sent what is no event: {error}"))
-            })?;
+            let happened: Happened = parsed(&line, "event")?;
             if happened.kind == crate::events::MISSED {
                 break;
             }
@@ -154,7 +152,14 @@ async fn look(
         return Ok(watched.look(None, &[]));
     };
     let agent: Agent = client.read(agent)?;
-    let history = client.get_if_there(&format!("{path}/history")).await?;
+    // It says how a reload has ended, and is long: one that still runs is not in it.
+    let runs = agent.reload.as_ref().map(|reload| reload.id.as_str());
+    let history = match watched.reload() {
+        Some(reload) if runs != Some(reload) => {
+            client.get_if_there(&format!("{path}/history")).await?
+        }
+        _ => None,
+    };
     let history: Vec<Ended> = client.read(history.unwrap_or_else(|| json!([])))?;
     Ok(watched.look(Some(&agent), &history))
 }
@@ -162,8 +167,7 @@ async fn look(
 fn digest_of(file: &Path) -> Result<String, Failure> {
     let bytes = std::fs::read(file)
         .map_err(|error| Failure::Usage(format!("{} cannot be read: {error}", file.display())))?;
-    let digest = Sha256::digest(&bytes);
-    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(Digest::new(Sha256::digest(&bytes).into()).to_string())
 }
 
 fn late(args: &WaitArgs, stands: &str) -> String {
@@ -234,7 +238,7 @@ impl Progress {
         phase.clone_into(&mut self.shown);
         let line = format!("{}: {}", self.agent, harmless(phase));
         if self.terminal {
-            self.draw(&format!("{line} ..."));
+            draw(&format!("{line} ..."));
         } else {
             let _ = writeln!(std::io::stderr(), "{line}");
         }
@@ -242,13 +246,7 @@ impl Progress {
 
     fn clear(&self) {
         if self.terminal && !self.shown.is_empty() {
-            self.draw("");
+            draw("");
         }
-    }
-
-    fn draw(&self, line: &str) {
-        let mut err = std::io::stderr().lock();
-        let _ = write!(err, "\r\u{1b}[2K{line}");
-        let _ = err.flush();
     }
 }
