@@ -452,4 +452,27 @@ mod tests {
             assert_eq!(outcome(&watched.look(Some(&agent), &[])), state);
         }
     }
+
+    #[test]
+    fn without_a_file_the_version_is_the_one_that_it_is_about() {
+        let mut watched = Watched::new(None, Until::Completed);
+        watched.look(Some(&coming(5)), &[]);
+        assert_eq!(watched.number(), Some(2), "it comes in");
+        watched.look(Some(&quiet()), &[result("rolled-back")]);
+        assert_eq!(watched.number(), Some(2), "it was taken back");
+        let refused = Agent {
+            refused: vec![RefusedFile {
+                digest: None,
+                error: "it is empty".to_owned(),
+            }],
+            ..quiet()
+        };
+        let mut watched = Watched::new(None, Until::Completed);
+        watched.look(Some(&coming(5)), &[]);
+        assert_eq!(outcome(&watched.look(Some(&refused), &[])), "refused");
+        assert_eq!(watched.number(), None, "no version was made of the file");
+        let mut watched = Watched::new(None, Until::Serving);
+        watched.look(Some(&quiet()), &[]);
+        assert_eq!(watched.number(), Some(1), "it serves");
+    }
 }
