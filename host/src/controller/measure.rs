@@ -88,10 +88,17 @@ fn losses(entry: &Agent) -> Vec<(VersionNumber, StateLoss)> {
 
 fn measures(entry: &mut Agent, seconds: f64, count: impl Fn(&ArmCounts)) -> Vec<Measure> {
     let listener = entry.traffic.and_then(|traffic| traffic.listener);
+    // All of them before anything else is done: where this thread is held up in between, what one version did in that time would
+    // be held against the other.
+    let windows: Vec<_> = entry
+        .live
+        .values()
+        .map(|live| live.version.take_window())
+        .collect();
     let live: &mut BTreeMap<VersionNumber, Live> = &mut entry.live;
     live.iter_mut()
-        .map(|(number, live)| {
-            let counts = live.version.take_window();
+        .zip(windows)
+        .map(|((number, live), counts)| {
             count(&counts);
             let (callers, failing_callers) = (counts.callers_so_far, counts.failing_callers_so_far);
             let arm = arm(counts);

@@ -57,7 +57,8 @@ impl Counted<'_> {
             candidate: of(self.subject),
             stable,
             tolerated: limits.now(baseline, recent, rate.stable.and(stable)),
-            is_telling: self.is_alone() || !limits.hides(recent),
+            // An outage that has just begun is not much yet of the latest requests, but all of this window.
+            is_telling: self.is_alone() || !(limits.hides(recent) || limits.hides(stable)),
             stable_tolerated: is_judged.then(|| limits.usual(baseline)),
         };
         rate.add(&tick, self.settings);

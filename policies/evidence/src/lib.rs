@@ -11,8 +11,8 @@
 //! - **Evidence** is a mixture of likelihood ratios against seven worse rates, kept as logarithms and summed tick by tick (an
 //!   e-value). Beside it a CUSUM looks for what begins late, so that ten thousand good requests buy no immunity.
 //! - **Common cause**: the same CUSUM for the stable version against its own past. What hits both is nobody's fault: the reload is held.
-//! - **Outage**: while the stable version's own rate, in the latest requests that are compared with and at least 10 of them, is at or
-//!   beyond the cap, nothing worse can be told apart, and what the candidate does adds nothing to the evidence, for better or worse. So
+//! - **Outage**: while the stable version's own rate is at or beyond the cap, in the latest requests that are compared with or in this
+//!   tick alone, and in at least 10 of them, nothing worse can be told apart, and what the candidate does adds nothing to the evidence, for better or worse. So
 //!   for every rate, each by itself. It ends when the stable version recovers, or when the candidate has all traffic.
 //! - **Fit** is a version with enough requests whose failure rate is surely (Wilson, one-sided, 95 %) not above a bound.
 //!

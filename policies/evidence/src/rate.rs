@@ -97,8 +97,8 @@ impl Limits {
     }
 
     /// Whether the stable version is itself beyond the cap: nothing worse than that can be told apart, so nothing is the candidate's.
-    pub(crate) fn hides(&self, recent: Tally) -> bool {
-        recent.all() >= HIDING_SAMPLE && recent.rate() >= self.cap
+    pub(crate) fn hides(&self, stable: Tally) -> bool {
+        stable.all() >= HIDING_SAMPLE && stable.rate() >= self.cap
     }
 
     /// From what the stable version does meanwhile, as soon as it has enough; until then from before, and from the little it has

@@ -95,6 +95,24 @@ fn one_more_failure_never_turns_a_rollback_into_anything_milder() {
 }
 
 #[test]
+fn an_outage_that_begins_with_more_of_the_candidates_calls_is_not_the_candidates() {
+    let mut windows: Vec<Window> = (0..5).map(|n| window(n, (0, 13), (0, 25))).collect();
+    // What a host saw that was held up between the counts of the one and of the other version.
+    windows.push(window(5, (47, 47), (21, 24)));
+    windows.push(window(6, (40, 40), (40, 40)));
+    let context = Context {
+        baseline: Some(Window {
+            stable: Some(answered(0, 200)),
+            ..Window::default()
+        }),
+        ..Context::default()
+    };
+    let judgements = judgements(&context, &windows);
+    assert_eq!(judgements.len(), windows.len(), "{judgements:?}");
+    assert_eq!(judgements.last().unwrap().why.code, "common-cause");
+}
+
+#[test]
 fn what_the_host_merged_meanwhile_changes_no_verdict() {
     let (context, settings, metrics) = (
         Context::default(),
