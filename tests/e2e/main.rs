@@ -24,6 +24,7 @@ mod contracts;
 mod demo;
 mod dev_loop;
 mod equal_answers;
+mod escapes;
 mod evidence;
 mod explained;
 mod faults_of_the_world;

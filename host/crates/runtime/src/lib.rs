@@ -26,6 +26,7 @@ mod origin;
 mod outbound;
 pub mod policy;
 mod prepare;
+mod refusals;
 mod requests;
 mod restarts;
 mod run;

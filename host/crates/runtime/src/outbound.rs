@@ -3,6 +3,7 @@
 //! Redirects are the guest's business: one that it follows is a request like any other, and asked about here.
 
 use crate::origin::Origin;
+use crate::refusals::{Refusals, shown};
 use crate::serving::Serving;
 use crate::spec::Outbound;
 use http::Uri;
@@ -29,6 +30,9 @@ const NARROW_CHUNK: usize = 8 << 10;
 pub(crate) struct Hooks {
     outbound: Outbound,
     forbidden: Arc<[SocketAddr]>,
+    refusals: Arc<Refusals>,
+    /// It only listens: what is granted to its version is not granted to it.
+    restricted: bool,
     /// Bodies that the guest has opened for writing in this call.
     bodies: usize,
 }
@@ -42,6 +46,8 @@ impl Hooks {
                 serving.spec.outbound.clone()
             },
             forbidden: Arc::clone(&serving.runtime.forbidden),
+            refusals: Arc::clone(&serving.refusals),
+            restricted,
             bodies: 0,
         }
     }
@@ -55,6 +61,15 @@ impl Hooks {
         self.bodies <= WIDE_BODIES
     }
 
+    fn refuse(&self, uri: &Uri) {
+        let why = if self.restricted {
+            "a version that only listens reaches nobody"
+        } else {
+            "grants.outbound does not have this origin"
+        };
+        self.refusals.tell(target(uri), why);
+    }
+
     /// The origin of a request that is granted.
     fn granted(&self, uri: &Uri) -> Option<Origin> {
         let Outbound::Origins(granted) = &self.outbound else {
@@ -62,6 +77,16 @@ impl Hooks {
         };
         Origin::of(uri).filter(|origin| granted.contains(origin))
     }
+}
+
+/// Where a request goes, without its path, which may hold a secret, and without a user and a password.
+fn target(uri: &Uri) -> String {
+    let scheme = uri.scheme_str().unwrap_or("http");
+    let authority = uri.authority().map_or("", Authority::as_str);
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    format!("a request to {}", shown(&format!("{scheme}://{host}")))
 }
 
 type Sent = wasmtime_wasi_http::Result<(
@@ -77,11 +102,21 @@ impl WasiHttpHooks for Hooks {
         _processed: Box<dyn Future<Output = wasmtime_wasi_http::Result<()>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
         let Some(origin) = self.granted(request.uri()) else {
+            self.refuse(request.uri());
             return Box::new(async { Err(HttpError::HttpRequestDenied) });
         };
         let forbidden = Arc::clone(&self.forbidden);
+        let refusals = Arc::clone(&self.refusals);
         Box::new(async move {
-            let request = aim(request, &origin, &forbidden).await?;
+            let target = target(request.uri());
+            let aimed = aim(request, &origin, &forbidden).await;
+            if matches!(aimed, Err(HttpError::HttpRequestDenied)) {
+                refusals.tell(
+                    target,
+                    "this is an address of the host itself, which no grant opens",
+                );
+            }
+            let request = aimed?;
             let (response, io) = default_send_request(request, options).await?;
             let io: Box<dyn Future<Output = _> + Send> = Box::new(io);
             Ok((response.map(BodyExt::boxed_unsync), io))

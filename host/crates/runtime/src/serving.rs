@@ -10,6 +10,7 @@ use crate::engine::Runtime;
 use crate::inspect::Inspection;
 use crate::instance::{Job, serve};
 use crate::logs::LogSource;
+use crate::refusals::Refusals;
 use crate::single::Single;
 use crate::spec::{AgentSpec, Instances};
 use crate::supervision::Supervision;
@@ -33,6 +34,8 @@ pub(crate) struct Serving {
     /// What the copies of other versions' calls came to.
     pub(crate) mirrored: Counts,
     pub(crate) log: Arc<LogSource>,
+    /// What its guests were refused.
+    pub(crate) refusals: Arc<Refusals>,
     /// When instances that trap are replaced.
     pub(crate) supervision: Supervision,
     /// The one instance, where there is only one.
@@ -77,6 +80,7 @@ impl Serving {
             digest,
             counts: Counts::default(),
             mirrored: Counts::default(),
+            refusals: Refusals::new(Arc::clone(&log)),
             log,
             supervision: Supervision::new(),
             single,

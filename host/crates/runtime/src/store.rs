@@ -1,6 +1,6 @@
 //! What one store holds, and everything that a guest finds linked.
 //!
-//! All of WASI is linked so that language runtimes start. What is not granted answers with WASI's own error: no directories,
+//! All of WASI is linked so that language runtimes start. What is not granted answers with WASI's own error, and [`crate::refusals`] tells it: no directories,
 //! no sockets, no name look-ups, no outbound HTTP, an empty standard input.
 
 use crate::bindings::{metrics, types};
@@ -9,6 +9,7 @@ use crate::limits::StoreLimiter;
 use crate::logs::{GuestStream, LogSource, LogStream};
 use crate::metrics::CustomMetrics;
 use crate::outbound::Hooks;
+use crate::refusals::{self, Refusals};
 use crate::requests;
 use crate::serving::Serving;
 use crate::spec::DirGrant;
@@ -61,6 +62,7 @@ pub(crate) struct AgentStore {
     pub(crate) fuel: Option<u64>,
     metrics: Arc<CustomMetrics>,
     log: Arc<LogSource>,
+    pub(crate) refusals: Arc<Refusals>,
 }
 
 impl AgentStore {
@@ -99,6 +101,7 @@ impl AgentStore {
             fuel: spec.limits.fuel,
             metrics: Arc::clone(&counts.custom),
             log: Arc::clone(&serving.log),
+            refusals: Arc::clone(&serving.refusals),
         };
         let mut store = Store::new(engine, data);
         store.limiter(|data| &mut data.limiter);
@@ -306,6 +309,7 @@ pub(crate) fn link(engine: &Engine) -> wasmtime::Result<Linker<AgentStore>> {
     types::add_to_linker::<_, HasSelf<AgentStore>>(&mut linker, |data| data)?;
     metrics::add_to_linker::<_, HasSelf<AgentStore>>(&mut linker, |data| data)?;
     requests::bound(&mut linker)?;
+    refusals::link(&mut linker)?;
     Ok(linker)
 }
 

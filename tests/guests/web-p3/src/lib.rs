@@ -15,7 +15,11 @@ use bindings::exports::caxton::agent::health;
 use bindings::exports::caxton::agent::{handler, state};
 use http::{Reply, body_of, call, describe, sleep};
 use wasip3::exports::http::handler::Guest;
+use wasip3::filesystem::preopens;
+use wasip3::filesystem::types::{DescriptorFlags, OpenFlags, PathFlags};
 use wasip3::http::types::{ErrorCode, Request, Response};
+use wasip3::sockets::ip_name_lookup::resolve_addresses;
+use wasip3::sockets::types::{IpAddressFamily, TcpSocket, UdpSocket};
 use wasip3::spawn_local;
 
 /// What is read or written at once, in bytes.
@@ -70,6 +74,7 @@ impl Guest for Web {
                 Reply::text(200, "printed\n")
             }
             "/reach" => reach(&request).await,
+            "/escape" => Reply::text(200, escape(&request).await),
             "/trap-mid-body" => {
                 let after = milliseconds("after");
                 after_first(async move |_reply| {
@@ -251,6 +256,32 @@ async fn reach(request: &Request) -> Result<Response, ErrorCode> {
         200,
         format!("called: {called}\nfile: {wrote}\nlines: {lines}\nvariables: {variables}\n"),
     )
+}
+
+/// Opens the path in the header `x-open`, as it is, in the first granted directory; makes sockets; looks up the name in the header
+/// `x-name`. Answers with what came of each.
+async fn escape(request: &Request) -> String {
+    let header = |wanted: &str| {
+        let headers = request.get_headers().copy_all();
+        let found = headers.iter().find(|(name, _)| name == wanted);
+        found.map_or_else(String::new, |(_, value)| {
+            String::from_utf8_lossy(value).into_owned()
+        })
+    };
+    let opened = match preopens::get_directories().first() {
+        Some((directory, _)) => {
+            let path = header("x-open");
+            let read = DescriptorFlags::READ;
+            let opened =
+                directory.open_at(PathFlags::SYMLINK_FOLLOW, path, OpenFlags::empty(), read);
+            format!("{:?}", opened.await.map(|_| ()))
+        }
+        None => "no directory".to_owned(),
+    };
+    let tcp = TcpSocket::create(IpAddressFamily::Ipv4).map(|_| ());
+    let udp = UdpSocket::create(IpAddressFamily::Ipv6).map(|_| ());
+    let found = resolve_addresses(header("x-name")).await.map(|_| ());
+    format!("opened: {opened}\ntcp: {tcp:?}\nudp: {udp:?}\nfound: {found:?}\n")
 }
 
 fn size(number: u64) -> usize {

@@ -1,11 +1,11 @@
 //! What an agent reaches outside of itself, and what a copy of a call does not.
 
-use crate::{PATIENCE, http, runtime, soon, text, version};
+use crate::{Kept, PATIENCE, http, runtime, soon, text, version};
 use bytes::Bytes;
 use caxton_runtime::{
     AgentSpec, CallError, CallInfo, DirGrant, Instances, Outbound, Runtime, RuntimeOptions, Version,
 };
-use caxton_test_artifacts::{REACHING, WEB};
+use caxton_test_artifacts::{ESCAPING, REACHING, WEB, WEB_P3};
 use http_body_util::Empty;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -138,6 +138,104 @@ async fn the_hosts_own_address_is_refused_under_every_name() {
         assert!(said.contains("HttpRequestDenied"), "{url}: {said}");
     }
     assert_eq!(count.load(SeqCst), 0);
+}
+
+/// A runtime of its own with what its guests printed, and the version of `guest` that `set` changes.
+async fn printing(
+    guest: &[u8],
+    set: impl FnOnce(&mut AgentSpec),
+) -> (Arc<Runtime>, Arc<Kept>, Arc<Version>) {
+    let kept = Arc::new(Kept::default());
+    let runtime = Runtime::new(RuntimeOptions {
+        instances: 4,
+        log_sink: kept.clone(),
+        ..RuntimeOptions::default()
+    })
+    .unwrap();
+    let mut spec = AgentSpec::new("a", 1);
+    set(&mut spec);
+    let version = runtime.prepare(guest.into(), spec).await.unwrap();
+    (runtime, kept, version)
+}
+
+async fn ask(version: &Version, path: &str, headers: [(&str, &str); 2]) -> String {
+    let request = headers.iter().fold(
+        http::Request::get(path).header("host", "a"),
+        |request, (name, value)| request.header(*name, *value),
+    );
+    let request = request.body(Empty::<Bytes>::new()).unwrap();
+    let reply = soon(http(version, request, CallInfo::default())).await;
+    text(reply.unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_wasi_0_3_refuses_reaches_the_guest_as_its_error_and_the_log_once() {
+    let outer = tempfile::tempdir().unwrap();
+    let dir = outer.path().join("granted");
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::write(outer.path().join("secret"), "x").unwrap();
+    std::fs::write(dir.join("own"), "x").unwrap();
+    let (_runtime, kept, version) = printing(WEB_P3, |spec| granted(spec, &dir, false, &[])).await;
+    for _ in 0..2 {
+        let said = ask(
+            &version,
+            "/escape",
+            [("x-open", "../secret"), ("x-name", "localhost")],
+        )
+        .await;
+        assert_eq!(
+            said,
+            "opened: Err(ErrorCode::NotPermitted)\ntcp: Err(ErrorCode::AccessDenied)\nudp: \
+             Err(ErrorCode::AccessDenied)\nfound: Err(ErrorCode::PermanentResolverFailure)\n"
+        );
+    }
+    // What is granted, and what is not there, is no refusal.
+    for (path, opened) in [("own", "Ok(())"), ("none", "Err(ErrorCode::NoEntry)")] {
+        let said = ask(
+            &version,
+            "/escape",
+            [("x-open", path), ("x-name", "localhost")],
+        )
+        .await;
+        assert!(said.starts_with(&format!("opened: {opened}\n")), "{said}");
+    }
+    let said = ask(
+        &version,
+        "/reach",
+        [("x-call", "http://10.1.2.3:81/path"), ("x", "")],
+    )
+    .await;
+    assert!(said.contains("HttpRequestDenied"), "{said}");
+    // Lines come in their order: this is the last one.
+    let lines = kept.until("`http://10.1.2.3:81`").await;
+    let wanted = [
+        "caxton: refused: open-at `../secret`: ",
+        "caxton: refused: a TCP socket: ",
+        "caxton: refused: a UDP socket: ",
+        "caxton: refused: to look up the name `localhost`: ",
+        "caxton: refused: open-at `calls`: ",
+        "caxton: refused: a request to `http://10.1.2.3:81`: ",
+    ];
+    let told: Vec<_> = lines.iter().map(|line| line.text.as_str()).collect();
+    for start in wanted {
+        let count = told.iter().filter(|text| text.starts_with(start)).count();
+        assert_eq!(count, 1, "{start} in {told:#?}");
+    }
+    assert_eq!(told.len(), wanted.len(), "{told:#?}");
+}
+
+#[tokio::test]
+async fn a_guest_that_asks_for_ever_new_things_fills_no_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_runtime, kept, version) =
+        printing(ESCAPING, |spec| granted(spec, dir.path(), false, &[])).await;
+    for number in 0..100 {
+        let path = format!("../{number}");
+        let said = ask(&version, "/", [("x-try", "open"), ("x-what", &path)]).await;
+        assert!(said.contains("NotPermitted"), "{said}");
+    }
+    let lines = kept.until("further ones are not told").await;
+    assert_eq!(lines.len(), 65);
 }
 
 #[tokio::test]

@@ -26,12 +26,12 @@ mod web;
 
 use bytes::Bytes;
 use caxton_runtime::{
-    AgentBody, AgentSpec, ArmCounts, BodyError, CallError, CallInfo, Message, Runtime,
-    RuntimeOptions, Version,
+    AgentBody, AgentSpec, ArmCounts, BodyError, CallError, CallInfo, LogLine, LogSink, Message,
+    Runtime, RuntimeOptions, Version,
 };
 use http_body_util::{BodyExt, Empty};
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 /// No fact takes longer than this to become true, on the slowest machine.
@@ -45,7 +45,7 @@ pub(crate) fn runtime() -> &'static Arc<Runtime> {
 
 /// A version of `guest` with the settings that `set` changes. Its code stays for the tests after this one.
 pub(crate) async fn version(guest: &[u8], set: impl FnOnce(&mut AgentSpec)) -> Arc<Version> {
-    static KEPT: OnceLock<std::sync::Mutex<Vec<Arc<Version>>>> = OnceLock::new();
+    static KEPT: OnceLock<Mutex<Vec<Arc<Version>>>> = OnceLock::new();
     let mut spec = AgentSpec::new("tested", 7);
     spec.limits.request_timeout = PATIENCE;
     spec.limits.idle_timeout = PATIENCE;
@@ -61,6 +61,32 @@ pub(crate) async fn version(guest: &[u8], set: impl FnOnce(&mut AgentSpec)) -> A
         all.push(kept);
     }
     version
+}
+
+/// Every line that guests of a runtime printed.
+#[derive(Default)]
+pub(crate) struct Kept(Mutex<Vec<LogLine>>);
+
+impl LogSink for Kept {
+    fn line(&self, line: LogLine) {
+        self.0.lock().unwrap().push(line);
+    }
+}
+
+impl Kept {
+    /// All lines, once there is one that holds `last`.
+    pub(crate) async fn until(&self, last: &str) -> Vec<LogLine> {
+        soon(async {
+            loop {
+                let lines = self.0.lock().unwrap().clone();
+                if lines.iter().any(|line| line.text.contains(last)) {
+                    return lines;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+    }
 }
 
 /// Fails the test when `fact` takes too long.

@@ -1,12 +1,12 @@
 //! What an HTTP agent answers, and what is counted of it.
 
-use crate::{answer, counted, get, http, request, soon, text, version};
+use crate::{Kept, answer, counted, get, http, request, soon, text, version};
 use bytes::Bytes;
 use caxton_runtime::{AgentSpec, Runtime, RuntimeOptions};
-use caxton_runtime::{CallError, CallInfo, Instances, LogLine, LogSink, LogStream};
+use caxton_runtime::{CallError, CallInfo, Instances, LogStream};
 use caxton_test_artifacts::WEB;
 use http_body_util::{BodyExt, Full, StreamBody};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 #[tokio::test]
 async fn replies_are_counted_by_whose_fault_they_are() {
@@ -170,17 +170,9 @@ async fn malformed_and_oversized_requests_never_reach_an_instance() {
     assert_eq!((arm.requests, arm.not_counted), (0, 3));
 }
 
-struct Kept(Mutex<Vec<LogLine>>);
-
-impl LogSink for Kept {
-    fn line(&self, line: LogLine) {
-        self.0.lock().unwrap().push(line);
-    }
-}
-
 #[tokio::test]
 async fn what_a_guest_prints_is_captured_by_line() {
-    let sink = Arc::new(Kept(Mutex::default()));
+    let sink = Arc::new(Kept::default());
     let runtime = Runtime::new(RuntimeOptions {
         instances: 4,
         log_sink: sink.clone(),
@@ -192,16 +184,8 @@ async fn what_a_guest_prints_is_captured_by_line() {
         .await
         .unwrap();
     answer(&version, "/print?lines=2").await;
-    let lines = soon(async {
-        loop {
-            let lines = sink.0.lock().unwrap().clone();
-            if lines.len() == 4 {
-                return lines;
-            }
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    let lines = sink.until("err 2").await;
+    assert_eq!(lines.len(), 4);
     assert!(
         lines
             .iter()
