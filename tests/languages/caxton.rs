@@ -9,6 +9,9 @@ use serde_json::Value;
 /// What builds the components.
 const BUILD: &str = "policies/examples/build.sh";
 
+/// What builds the agents.
+const BUILD_AGENTS: &str = "tests/languages/agents/build.sh";
+
 /// The binary under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_caxton");
 
@@ -31,7 +34,14 @@ pub fn component(name: &str) -> PathBuf {
     path
 }
 
-/// What the build script made, and the tools that they installed.
+/// An agent that the other build script makes.
+pub fn agent(name: &str) -> Vec<u8> {
+    let path = built().join(format!("{name}.wasm"));
+    std::fs::read(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}; run {BUILD_AGENTS}", path.display()))
+}
+
+/// What the build scripts made, and the tools that they installed.
 pub fn built() -> PathBuf {
     root().join("target/examples")
 }
