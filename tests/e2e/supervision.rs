@@ -1,9 +1,12 @@
-//! Agents whose instances trap again and again: told, shown, and where that is configured gone back from.
+//! Agents whose instances trap again and again: told, shown, and where that is configured gone back from. And such as say that they are
+//! not well: told and shown.
 
-use caxton_test_artifacts::TOOL;
+use std::fs;
+
+use caxton_test_artifacts::{TOOL, UNHEALTHY};
 use serde_json::Value;
 
-use crate::harness::{Ask, Caxton, Setup, variant};
+use crate::harness::{Ask, Caxton, Setup, put, variant};
 
 /// Traps that are a crash loop.
 const TRAPS: usize = 5;
@@ -103,4 +106,38 @@ async fn where_that_is_configured_the_kept_version_takes_over() {
         host.ask(Ask::post("/tool", "echo again")).await.version(),
         Some(1)
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_permanent_version_that_says_it_is_not_well_is_told_and_shown_until_it_is() {
+    let host = host("tell").await;
+    let data = host.elsewhere().join("seen");
+    fs::create_dir(&data).unwrap();
+    host.configure(
+        "tool",
+        "[health]\ninterval = \"100ms\"\n\
+         [grants]\ndirs = [{ host = \"../seen\", guest = \"/data\" }]\n",
+    );
+    host.deploy("tool", UNHEALTHY, 1).await;
+    permanent(&host, 1).await;
+    let unhealthy = |status: &Value| {
+        let all = status["attention"].as_array().unwrap();
+        all.iter().any(|one| one["kind"] == "unhealthy")
+    };
+    put(&data, "down", b"");
+    let told = host
+        .events
+        .first("it is not well", |event| event.is("tool", "health-failed"))
+        .await;
+    assert_eq!(told.json["reason"], "database is down", "{}", told.json);
+    let status = host.admin.until("tool", "shown", unhealthy).await;
+    let text = status["attention"][0]["text"].as_str().unwrap();
+    assert!(text.contains("database is down"), "{text}");
+    // It serves on: nothing is decided by it.
+    assert_eq!(status["serving"], 1, "{status}");
+    assert_eq!(host.ask(Ask::post("/tool", "hi")).await.text(), "hi");
+    fs::remove_file(data.join("down")).unwrap();
+    let well = |status: &Value| !unhealthy(status);
+    host.admin.until("tool", "well again", well).await;
+    assert_eq!(host.events.count("tool", "health-failed"), 1);
 }

@@ -48,7 +48,7 @@ fn the_faults_reach_every_status() {
 fn long_runs_come_by_everything() {
     let mut reached = BTreeSet::new();
     let mut killed = BTreeSet::new();
-    for seed in [4, 61, 108, 202] {
+    for seed in [7, 30, 77] {
         let world = run(seed).world;
         reached.extend(world.reached.into_keys());
         killed.extend(world.killed.into_keys());

@@ -16,6 +16,7 @@ use crate::reload::{Progress, Reload};
 use crate::restore::Interrupted;
 use crate::revive::Revival;
 use crate::series::Recent;
+use crate::unwell::Watch;
 use crate::versions::Versions;
 use crate::written::Due;
 use crate::{
@@ -102,6 +103,8 @@ pub(crate) struct Agent {
     pub(crate) interrupted: Option<Interrupted>,
     /// What serves keeps crashing.
     pub(crate) crash: Option<CrashLoop>,
+    /// Health checks of what is permanent.
+    pub(crate) watch: Option<Watch>,
 }
 
 impl Agent {
@@ -139,6 +142,7 @@ impl Agent {
             revival: None,
             interrupted: None,
             crash: None,
+            watch: None,
         }
     }
 
@@ -347,7 +351,10 @@ impl Agent {
         let revival = self.revival.as_ref().map(Revival::due);
         let breaker = self.broken_until(now);
         let crash = self.crash.as_ref().map(CrashLoop::due);
-        let own = [forget, again, warm, carry, due, revival, breaker, crash];
+        let watch = self.watch.as_ref().map(Watch::due);
+        let own = [
+            forget, again, warm, carry, due, revival, breaker, crash, watch,
+        ];
         let own = own.into_iter().flatten();
         let reload = self.reload.iter().flat_map(Reload::due);
         own.chain(reload)

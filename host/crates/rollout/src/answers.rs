@@ -35,6 +35,7 @@ impl Agent {
             Event::Health {
                 ticket, outcome, ..
             } => {
+                self.watched_health(cx, ticket, &outcome);
                 self.health(cx, ticket, outcome);
                 Vec::new()
             }

@@ -19,7 +19,7 @@ const WARM_UP: Duration = Duration::from_secs(10);
 const MAX_ATTEMPTS: usize = 16;
 
 /// How much longer than its own time limit a health check may take until it counts as lost.
-const CHECK_PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const CHECK_PATIENCE: Duration = Duration::from_secs(10);
 
 impl Agent {
     /// Sends what is due. It changes nothing but what is waited for.
@@ -30,6 +30,7 @@ impl Agent {
             Some(Progress::Starting { planned }) if planned.is_due(cx.now) => self.ask_plan(cx),
             _ => {}
         }
+        self.watch_health(cx);
         let Some(reload) = self.reload.as_mut().filter(|reload| reload.checks_health()) else {
             return;
         };

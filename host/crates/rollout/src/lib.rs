@@ -20,7 +20,7 @@
 //!
 //! What outlives the process is a [`Memory`]: `remember` takes it from an agent and gives it out where it has changed, before the
 //! commands that follow; `written` holds back what widens until it is on the disk; `restore` begins with what is remembered, and
-//! `revive` brings up what is permanent. `breaker` and `crash` look at an agent over its reloads.
+//! `revive` brings up what is permanent. `breaker`, `crash` and `unwell` look at an agent over its reloads.
 
 mod agent;
 mod answers;
@@ -69,6 +69,7 @@ mod status;
 mod steps;
 mod ticks;
 mod traffic;
+mod unwell;
 mod usage;
 mod validate;
 mod versions;

@@ -124,6 +124,7 @@ impl Agent {
         }
         list.extend(self.not_up_attention());
         list.extend(self.crash_attention());
+        list.extend(self.unwell_attention());
         let due = self.due.as_ref();
         list.extend(due.and_then(|due| due.trouble(name.as_ref())));
         if let Some(refused) = &self.refused {

@@ -17,5 +17,6 @@ mod scenarios;
 mod shares;
 mod stage;
 mod state;
+mod unwell;
 mod validation;
 mod written_ahead;
