@@ -269,6 +269,7 @@ async fn a_save_during_a_build_ends_it_whole_and_begins_another_and_so_does_a_si
     let mut project = project("").await;
     let gateway = project.gateway("hello ").await;
     project.line(&["hello v1 serves, "], 1).await;
+    says_that_another_has_the_project(&project);
     project.save("project/source", "slow");
     let slow = pid_of_the_slow_build(&project).await;
     project.save("project/source", "two");
@@ -294,6 +295,16 @@ async fn a_save_during_a_build_ends_it_whole_and_begins_another_and_so_does_a_si
     let ended = wait_for("its end", async || project.child.try_wait().unwrap()).await;
     assert!(ended.success(), "{ended}");
     assert!(!is_running(slow));
+}
+
+fn says_that_another_has_the_project(project: &Loop) {
+    let mut command = binary();
+    let second = command.args(["dev", "project", "--name", "hello", "--build", "true"]);
+    let output = second.current_dir(project.folder.path()).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("another `caxton dev` serves this project"), "{told}");
+    assert!(!told.contains("--data-dir"), "{told}");
 }
 
 async fn pid_of_the_slow_build(project: &Loop) -> u32 {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::args::RunArgs;
 use super::failure::Failure;
-use super::{Running, print, start};
+use super::{Running, not_started, print, start};
 use crate::config::HostConfig;
 use crate::dev;
 
@@ -24,7 +24,13 @@ pub(super) async fn run(args: RunArgs) -> Result<(), Failure> {
         mut signals,
         telemetry,
         exports,
-    } = start(config, if dev { dev::LOG } else { LOG }, format).await?;
+    } = start(
+        config,
+        if dev { dev::LOG } else { LOG },
+        format,
+        not_started,
+    )
+    .await?;
     // Whoever closes the output of a host wants it to be quiet, not to end.
     let _ = print(&format!(
         "gateway  http://{}/\nadmin    http://{}/\nagents   {}\n",

@@ -19,11 +19,13 @@ pub(crate) struct Running {
     pub exports: Exports,
 }
 
-/// Starts the log with `log` unless `RUST_LOG` says otherwise, what `OTEL_*` asks for, and the host.
+/// Starts the log with `log` unless `RUST_LOG` says otherwise, what `OTEL_*` asks for, and the host. `not_started` says what helps
+/// where there is none, with the options that the command has.
 pub(crate) async fn start(
     config: HostConfig,
     log: &str,
     format: LogFormat,
+    not_started: fn(StartError) -> Failure,
 ) -> Result<Running, Failure> {
     let mut exports = Exports::from_env().map_err(|error| Failure::Usage(error.to_string()))?;
     logging::start(log, format, exports.tracer())?;

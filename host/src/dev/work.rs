@@ -20,10 +20,12 @@ use super::sources::Sources;
 use super::turns::{Act, Turns};
 use super::{LOG, NOT_USED};
 use crate::cli::{
-    Failure, LogFormat, Paint, Running, Tone, coloured_lines, harmless, now_ms, print, span, start,
+    Failure, LogFormat, Paint, Running, Tone, coloured_lines, harmless, not_started, now_ms, print,
+    span, start,
 };
 use crate::config::HostConfig;
 use crate::events::Follower;
+use crate::host::StartError;
 
 /// How long after the first event of a save the sources are looked at: editors write in several steps.
 const STEPS: Duration = Duration::from_millis(20);
@@ -62,7 +64,7 @@ pub(crate) async fn work(asked: Asked) -> Result<(), Failure> {
         mut signals,
         telemetry,
         exports,
-    } = start(config, LOG, LogFormat::Human).await?;
+    } = start(config, LOG, LogFormat::Human, no_host).await?;
     let name = &project.name;
     let root = project.root.display().to_string();
     // Whoever closes the output of a host wants it to be quiet, not to end.
@@ -101,6 +103,20 @@ fn host_config(
         ..HostConfig::default()
     }
     .for_dev()
+}
+
+/// Why there is no host. Its folder is the project's own, so that nobody can choose another.
+fn no_host(error: StartError) -> Failure {
+    match error {
+        StartError::Locked(folder) => Failure::Usage(format!(
+            "another `caxton dev` serves this project, and its host uses {folder}; stop that one first, or go on with it: \
+             it builds with each save"
+        )),
+        StartError::Data { folder, problem } => Failure::Usage(format!(
+            "{folder}, where the host of this project lives, cannot be used: {problem}; give this user the right to write into it"
+        )),
+        other => not_started(other),
+    }
 }
 
 struct Work {
