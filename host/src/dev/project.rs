@@ -53,6 +53,11 @@ pub(super) enum ProjectError {
     Name(String),
     #[error("--watch {path}: it is not inside of the project {root}", path = path.display(), root = root.display())]
     Outside { path: PathBuf, root: PathBuf },
+    #[error(
+        "--watch {path}: it is not there: name a file or a folder of sources, relative to the project {root}",
+        path = path.display(), root = root.display()
+    )]
+    NotThere { path: PathBuf, root: PathBuf },
 }
 
 /// Where the component of a build is not.
@@ -244,17 +249,15 @@ fn named(root: &Path, how: &How, npm: Option<Npm>) -> Result<String, ProjectErro
     Ok(package.or_else(folder).unwrap_or_default())
 }
 
-/// Paths on the command line are relative to where the person is; those that are not there yet to the project.
+/// What `--watch` names, which is relative to the project.
 fn inside(root: &Path, watch: &[PathBuf]) -> Result<Vec<PathBuf>, ProjectError> {
     let part = |path: &PathBuf| {
-        let here = root.join(path);
-        let real = here.canonicalize().unwrap_or(here);
-        real.strip_prefix(root)
-            .map(Path::to_owned)
-            .map_err(|_| ProjectError::Outside {
-                path: path.clone(),
-                root: root.to_owned(),
-            })
+        let (path, root) = (path.clone(), root.to_owned());
+        let Ok(real) = root.join(&path).canonicalize() else {
+            return Err(ProjectError::NotThere { path, root });
+        };
+        let inside = real.strip_prefix(&root).map(Path::to_owned);
+        inside.map_err(|_| ProjectError::Outside { path, root })
     };
     watch.iter().map(part).collect()
 }
@@ -349,5 +352,8 @@ mod tests {
         );
         let error = Project::find(folder.path(), said("/etc")).unwrap_err();
         assert!(error.to_string().contains("/etc"), "{error}");
+        let error = Project::find(folder.path(), said("libb")).unwrap_err();
+        let told = "--watch libb: it is not there";
+        assert!(error.to_string().starts_with(told), "{error}");
     }
 }
