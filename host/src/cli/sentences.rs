@@ -198,6 +198,13 @@ fn known(kind: &str, fields: &Fields<'_>) -> Option<(String, Tone)> {
             format!("decision records were lost{}", fields.because()),
             Tone::Bad,
         ),
+        "events-lost" => {
+            let text = match fields.number("count")? {
+                1 => "1 event was not written to the journal: too many waited for it".to_owned(),
+                count => format!("{count} events were not written to the journal: too many waited for it"),
+            };
+            (text, Tone::Bad)
+        }
         "state-not-stored" => (
             format!(
                 "the state of {} cannot be stored, and what was stored before stands{}",
@@ -432,6 +439,8 @@ mod tests {
                 "records-lost",
                 json!({"reason": "lines are missing from here on: the disk is slow"}),
             ),
+            ("events-lost", json!({"count": 1})),
+            ("events-lost", json!({"count": 12})),
             (
                 "state-not-stored",
                 json!({"number": 2, "reason": "the disk is full"}),
@@ -471,6 +480,8 @@ mod tests {
             policy file mine.wasm is refused at the stage imports: it imports wasi:http
             policy mine is gone, reloads that have it keep it
             decision records were lost: lines are missing from here on: the disk is slow
+            1 event was not written to the journal: too many waited for it
+            12 events were not written to the journal: too many waited for it
             the state of v2 cannot be stored, and what was stored before stands: the disk is full
             of-a-newer-host a=1 b=x
         "#]]
