@@ -18,7 +18,7 @@ const WRITTEN_BY_BUILDS: u32 = 3;
 pub(super) enum Act {
     /// Begin to build.
     Build,
-    /// End the build that runs.
+    /// End the build that runs, which is of no use any more.
     End,
     /// Serve what was built of the sources that were saved then.
     Serve { saved_at: u64 },
@@ -32,7 +32,7 @@ enum State {
     Idle,
     /// Of the sources that were saved then.
     Building { saved_at: u64 },
-    /// It is of no use any more: another one begins when it has ended.
+    /// It is of no use any more, and may come to its end: another one begins then.
     Stale { saved_at: u64 },
 }
 
@@ -41,8 +41,6 @@ enum State {
 pub(super) struct Turns {
     state: State,
     ended_in_a_row: u32,
-    /// The build that runs is being ended, so that what changed during it counts for nothing.
-    ending: bool,
     /// What has changed since it began.
     changed: BTreeSet<PathBuf>,
     /// During how many whole builds in a row a file has changed.
@@ -55,7 +53,6 @@ impl Turns {
         let turns = Self {
             state: State::Building { saved_at: now },
             ended_in_a_row: 0,
-            ending: false,
             changed: BTreeSet::new(),
             in_a_row: BTreeMap::new(),
         };
@@ -77,30 +74,29 @@ impl Turns {
                 if !counts {
                     return Vec::new();
                 }
-                self.state = State::Stale { saved_at: at };
-                if !runs || self.ending || self.ended_in_a_row >= ENDED_IN_A_ROW {
+                if !runs || self.ended_in_a_row >= ENDED_IN_A_ROW {
+                    self.state = State::Stale { saved_at: at };
                     return Vec::new();
                 }
-                self.ending = true;
-                vec![Act::End]
+                self.ended_in_a_row += 1;
+                // What changed during a build that is ended counts for nothing.
+                self.changed.clear();
+                let mut acts = vec![Act::End];
+                acts.extend(self.build(at));
+                acts
             }
         }
     }
 
-    /// The build has ended, well or not.
+    /// The build has come to its end, well or not.
     pub(super) fn ended(&mut self, well: bool) -> Vec<Act> {
         let mut acts = Vec::new();
-        if std::mem::take(&mut self.ending) {
-            self.ended_in_a_row += 1;
-            self.changed.clear();
-        } else {
-            if !matches!(self.state, State::Stale { .. }) {
-                self.ended_in_a_row = 0;
-            }
-            let written = self.count();
-            if !written.is_empty() {
-                acts.push(Act::TakeForWritten(written));
-            }
+        if !matches!(self.state, State::Stale { .. }) {
+            self.ended_in_a_row = 0;
+        }
+        let written = self.count();
+        if !written.is_empty() {
+            acts.push(Act::TakeForWritten(written));
         }
         match self.state {
             State::Stale { saved_at } => acts.extend(self.build(saved_at)),
@@ -168,11 +164,9 @@ mod tests {
     #[test]
     fn a_save_during_a_build_ends_it_and_begins_another() {
         let mut turns = begun();
-        assert_eq!(turns.saved(files(&["a"]), 10, true), [Act::End]);
-        // One more, before it has ended.
-        assert_eq!(turns.saved(files(&["a"]), 20, true), []);
-        // Whether it was quicker than its end is all the same.
-        assert_eq!(turns.ended(true), [Act::Build]);
+        for at in [10, 20] {
+            assert_eq!(turns.saved(files(&["a"]), at, true), [Act::End, Act::Build]);
+        }
         assert_eq!(turns.ended(true), [Act::Serve { saved_at: 20 }]);
     }
 
@@ -180,8 +174,7 @@ mod tests {
     fn who_saves_all_the_time_is_served_what_was_saved_last() {
         let mut turns = begun();
         for at in 2..5 {
-            assert_eq!(turns.saved(files(&["a"]), at, true), [Act::End]);
-            assert_eq!(turns.ended(false), [Act::Build]);
+            assert_eq!(turns.saved(files(&["a"]), at, true), [Act::End, Act::Build]);
         }
         // From now on builds end, and are of no use.
         assert_eq!(turns.saved(files(&["a"]), 6, true), []);
@@ -191,7 +184,7 @@ mod tests {
         assert_eq!(turns.ended(false), [Act::Build]);
         assert_eq!(turns.ended(true), [Act::Serve { saved_at: 7 }]);
         assert_eq!(turns.saved(files(&["a"]), 8, true), [Act::Build]);
-        assert_eq!(turns.saved(files(&["a"]), 9, true), [Act::End]);
+        assert_eq!(turns.saved(files(&["a"]), 9, true), [Act::End, Act::Build]);
     }
 
     #[test]
@@ -209,8 +202,9 @@ mod tests {
         let served = loop {
             assert!(builds < 20, "it goes on for ever");
             let mut acts = turns.saved(files(&["written"]), 100 + builds, runs);
-            let well = acts.is_empty();
-            acts.extend(turns.ended(well));
+            if acts.is_empty() {
+                acts = turns.ended(true);
+            }
             if let Some(Act::Serve { .. }) = acts.last() {
                 break acts;
             }
@@ -225,7 +219,8 @@ mod tests {
         // A save of another file ends the build as ever, also together with what it writes.
         assert_eq!(turns.saved(files(&["a"]), 500, true), [Act::Build]);
         assert_eq!(turns.saved(files(&["written"]), 501, true), []);
-        assert_eq!(turns.saved(files(&["written", "a"]), 502, true), [Act::End]);
+        let ended = turns.saved(files(&["written", "a"]), 502, true);
+        assert_eq!(ended, [Act::End, Act::Build]);
     }
 
     #[test]
@@ -241,13 +236,14 @@ mod tests {
     fn what_is_written_by_builds_no_more_is_a_source_again() {
         let mut turns = begun();
         while turns.in_a_row.get(&PathBuf::from("a")) != Some(&WRITTEN_BY_BUILDS) {
-            let well = turns.saved(files(&["a"]), 2, true).is_empty();
-            turns.ended(well);
+            if turns.saved(files(&["a"]), 2, true).is_empty() {
+                turns.ended(true);
+            }
         }
         turns.ended(true);
         assert_eq!(turns.saved(files(&["b"]), 3, true), [Act::Build]);
         turns.ended(true);
         turns.saved(files(&["b"]), 4, true);
-        assert_eq!(turns.saved(files(&["a"]), 5, true), [Act::End]);
+        assert_eq!(turns.saved(files(&["a"]), 5, true), [Act::End, Act::Build]);
     }
 }

@@ -229,9 +229,6 @@ impl Work {
                 if let Some(build) = self.build.take() {
                     build.end().await;
                 }
-                for act in self.turns.ended(false) {
-                    Box::pin(self.act(act, None)).await;
-                }
             }
             Act::Serve { saved_at } => {
                 if let Some(ended) = ended
