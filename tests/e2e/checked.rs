@@ -171,6 +171,10 @@ fn a_directory_is_checked_as_it_would_be_watched() {
     put("b.toml", b"[route]\npath = \"/shop\"\n");
     put("off.wasm", WEB);
     put("off.toml", b"enabled = false\n[route]\npath = \"/shop\"\n");
+    put(
+        "a.toml",
+        b"[grants]\nenv = { KEY = { from_env = \"NOT_SET_HERE\" } }\n",
+    );
     put("waits.toml", b"");
     put(".hidden.wasm", b"");
     put("notes.txt", b"");
@@ -214,6 +218,7 @@ fn a_directory_is_checked_as_it_would_be_watched() {
         "! d: format: the file is empty",
         "! c: agent c claims",
         "note: waits.toml",
+        "note: a: KEY is taken from NOT_SET_HERE",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }

@@ -141,8 +141,12 @@ impl Folder {
         for (file, reason) in self.refused.iter().chain(&self.conflicts) {
             why(file, reason);
         }
-        for note in &self.notes {
-            below.push_str(&format!("note: {}\n", harmless(note)));
+        let noted = self.agents.iter().flat_map(|agent| {
+            let of_agent = |note| format!("{}: {note}", agent.name);
+            agent.notes.iter().map(of_agent)
+        });
+        for note in noted.chain(self.notes.iter().cloned()) {
+            below.push_str(&format!("note: {}\n", harmless(&note)));
         }
         if self.agents.is_empty() {
             below.push_str("no NAME.wasm is in it\n");
