@@ -335,6 +335,9 @@ async fn a_build_that_writes_into_its_project_does_not_begin_itself_again() {
         .line(&["is taken for something that the build writes"], 1)
         .await;
     assert!(taken.contains("written"), "{taken}");
+    project
+        .line(&["saved during the build: it is not used"], 1)
+        .await;
     let before = built(&project).len();
     assert!(before <= 8, "{before} builds");
     project.save("project/source", "two");

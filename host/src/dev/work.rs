@@ -207,9 +207,11 @@ impl Work {
     async fn on_ended(&mut self, ended: io::Result<Ended>) {
         let well = ended.as_ref().is_ok_and(|ended| ended.status.success());
         let acts = self.turns.ended(well);
-        // Of a build that was overtaken nobody wants to know.
-        let overtaken = acts.contains(&Act::Build);
-        if !well && !overtaken {
+        // Of a build that was overtaken nobody wants to know how it went.
+        if acts.contains(&Act::Build) {
+            let text = "saved during the build: it is not used, and the next one begins";
+            self.say(&Line::new(Tone::Faint, text));
+        } else if !well {
             self.say_failed(&ended);
         }
         let ended = ended.ok();
