@@ -77,7 +77,11 @@ impl Project {
         let root = path.canonicalize().ok().filter(|root| root.is_dir());
         let root = root.ok_or_else(|| ProjectError::NoFolder(path.to_owned()))?;
         let cargo = root.join("Cargo.toml").is_file();
-        let script = npm_package(&root)?;
+        // Where another language has the project, package.json may be anything.
+        let script = match said.build.is_some() || cargo {
+            true => None,
+            false => npm_package(&root)?,
+        };
         let how = match said.build {
             Some(command) => How::Shell(command),
             None if cargo => How::Cargo,
@@ -302,6 +306,12 @@ mod tests {
             (How::Cargo, "my-agent")
         );
         assert_eq!(by_name.watched().parts.len(), 5);
+        let broken = ("package.json", "{");
+        let rust = project(&[cargo, broken]);
+        let by_name = Project::find(rust.path(), Said::default()).unwrap();
+        assert_eq!(by_name.how, How::Cargo);
+        let error = Project::find(project(&[broken]).path(), Said::default()).unwrap_err();
+        assert!(error.to_string().contains("package.json"), "{error}");
         let js = project(&[npm, ("Makefile", "")]);
         let by_name = Project::find(js.path(), Said::default()).unwrap();
         assert_eq!((by_name.how, by_name.name.as_str()), (How::Npm, "js"));
