@@ -2,12 +2,14 @@
 //!
 //! These headers say what the gateway saw, and what callers put there is dropped with `forwarded` and `x-real-ip`.
 //! With `trust_forwarded` every caller is a reverse proxy of the same owner: its address list is added to, its host and
-//! its scheme stand, and its prefix goes before the gateway's.
+//! its scheme stand, and its prefix goes before the gateway's. That a request is a copy, the host says, whomever it trusts.
 
 use std::net::IpAddr;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, FORWARDED, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::mirror::MIRRORED;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const HOST_NAMED: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -39,6 +41,8 @@ pub(crate) fn tell(
     trust: bool,
 ) {
     remove_named_by_connection(headers);
+    // That it is a copy is for the host alone to say.
+    headers.remove(MIRRORED);
     let host = headers.get(HOST).cloned();
     if trust {
         let known = joined(headers, &FOR, b", ", &caller.address);
@@ -136,7 +140,7 @@ mod tests {
         lines
     }
 
-    const FORGED: [(&str, &str); 9] = [
+    const FORGED: [(&str, &str); 10] = [
         ("host", "h:80"),
         ("x-forwarded-for", "10.0.0.1"),
         ("x-forwarded-for", "10.0.0.2"),
@@ -146,6 +150,7 @@ mod tests {
         ("x-forwarded-port", "443"),
         ("forwarded", "for=10.0.0.1"),
         ("x-real-ip", "10.0.0.1"),
+        ("x-caxton-mirrored", "1"),
     ];
 
     #[test]

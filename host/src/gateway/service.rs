@@ -15,7 +15,7 @@ use tracing::Instrument;
 
 use super::admission::{Admitted, admit, before_body};
 use super::connection::Connection;
-use super::mirror::{self, Copied, MIRRORED, Teed, Witness};
+use super::mirror::{self, Copied, Teed, Witness};
 use super::reached::Reached;
 use super::refused::Refused;
 use super::reply::ReplyBody;
@@ -97,7 +97,6 @@ async fn forward(
         found.prefix_header,
         trust,
     );
-    request.headers_mut().remove(MIRRORED);
     spans::pass_on(request.headers_mut());
     reached.choose(request.headers())?;
     match reached.version()?.inspection().contract {
