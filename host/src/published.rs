@@ -47,6 +47,8 @@ pub struct RefusedFile {
     pub file: String,
     /// Of the component that it is, or goes with; none where the file could not be read at all.
     pub digest: Option<Digest>,
+    /// How many bytes it has, where it was not read because of that: it is too large, or ends early.
+    pub size: Option<u64>,
     /// What is wrong with it.
     pub error: String,
     /// Since when.

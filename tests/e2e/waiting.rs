@@ -151,10 +151,29 @@ async fn a_refused_file_other_bytes_and_the_time_end_it_with_what_they_are() {
         "{ended}"
     );
 
-    let path = file(&host, &variant(WEB, 2));
+    // The watcher takes none that ends early, whether it is the file that does or its copy.
+    let whole = variant(WEB, 2);
+    let path = file(&host, &whole);
     let path = path.to_str().unwrap();
     let waiting = Waiting::start(&host, &["--file", path]).await;
-    host.deploy("web", &variant(WEB, 2), 2).await;
+    let cut_off = &whole[..whole.len() / 2];
+    host.drop_agent("web", cut_off);
+    let (code, ended) = waiting.end().await;
+    assert_eq!(
+        (code, &ended["outcome"]),
+        (Some(1), &"refused".into()),
+        "{ended}"
+    );
+    let part = host.elsewhere().join("part.wasm");
+    std::fs::write(&part, cut_off).unwrap();
+    let refused = host
+        .command(&["wait", "web", "--file", part.to_str().unwrap()])
+        .await;
+    assert_eq!(refused.status.code(), Some(1), "{}", told(&refused));
+    assert!(told(&refused).contains("ends early"), "{}", told(&refused));
+
+    let waiting = Waiting::start(&host, &["--file", path]).await;
+    host.deploy("web", &whole, 2).await;
     let late = host
         .command(&["wait", "web", "--file", path, "--timeout", "300ms"])
         .await;

@@ -48,6 +48,8 @@ pub(super) struct Wanted {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct RefusedFile {
+    pub file: String,
+    pub size: Option<u64>,
     pub digest: Option<String>,
     pub error: String,
 }

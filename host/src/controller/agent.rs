@@ -116,6 +116,8 @@ pub(super) struct Refused {
     pub since: Moment,
     /// Of the component, where it was looked into; none where the watcher did not take the file.
     pub component: Option<Digest>,
+    /// Its size, where the watcher did not take it for that.
+    pub size: Option<u64>,
 }
 
 impl Refused {

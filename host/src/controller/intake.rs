@@ -54,7 +54,16 @@ impl Controller {
                 file,
                 name,
                 problem,
-            } => self.refuse(name.as_deref(), file, problem.to_string(), None),
+            } => {
+                let refused = Refused {
+                    file,
+                    error: problem.to_string(),
+                    since: self.clock.now(),
+                    component: None,
+                    size: problem.size(),
+                };
+                self.refuse(name.as_deref(), refused);
+            }
             Change::Cleared { file, name } => self.clear(name.as_deref(), &file),
             Change::DirectoryLost { why } => self.directory_lost(why.to_string()),
             Change::DirectoryFound => self.directory_found(),
@@ -202,7 +211,14 @@ impl Controller {
                 if told {
                     return;
                 }
-                self.refuse(Some(agent.as_ref()), file, error, Some(inspected.component));
+                let refused = Refused {
+                    file,
+                    error,
+                    since: self.clock.now(),
+                    component: Some(inspected.component),
+                    size: None,
+                };
+                self.refuse(Some(agent.as_ref()), refused);
             }
             Ok(None) => self.turn_off(agent),
             Ok(Some(((identity, material), kept))) => {
@@ -268,21 +284,9 @@ impl Controller {
         self.reroute();
     }
 
-    /// With what the component is where it was looked into; otherwise the watcher did not take the file.
-    fn refuse(
-        &mut self,
-        name: Option<&str>,
-        file: String,
-        error: String,
-        component: Option<Digest>,
-    ) {
+    fn refuse(&mut self, name: Option<&str>, refused: Refused) {
         let agent = name.and_then(|name| AgentName::try_from(name.to_owned()).ok());
-        let refused = Refused {
-            file: file.clone(),
-            error: error.clone(),
-            since: self.clock.now(),
-            component,
-        };
+        let (file, error) = (refused.file.clone(), refused.error.clone());
         tracing::warn!(%file, "refused: {error}");
         self.tell(
             "refused",

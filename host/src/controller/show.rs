@@ -163,6 +163,7 @@ impl Refused {
         RefusedFile {
             file: self.file.clone(),
             digest: self.component,
+            size: self.size,
             error: self.error.clone(),
             since: self.since,
         }

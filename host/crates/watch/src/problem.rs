@@ -84,6 +84,18 @@ pub enum Problem {
     },
 }
 
+impl Problem {
+    /// How many bytes the file has, where it is their number that is wrong.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        match self {
+            Self::TooLarge { size, .. } | Self::Incomplete { size, .. } => Some(*size),
+            Self::Empty { .. } => Some(0),
+            _ => None,
+        }
+    }
+}
+
 fn too_large_help(file: &str) -> &'static str {
     if file.ends_with(".toml") {
         "check that this is the configuration that you meant"

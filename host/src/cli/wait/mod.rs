@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout_at};
 
-use self::standing::{Standing, Watched};
+use self::standing::{Component, Standing, Watched};
 use super::args::{Connection, agent_name, span};
 use super::client::Client;
 use super::failure::Failure;
@@ -70,8 +70,8 @@ impl Until {
 }
 
 pub(super) async fn wait(args: &WaitArgs) -> Result<(), Failure> {
-    let digest = args.file.as_deref().map(digest_of).transpose()?;
-    let mut watched = Watched::new(digest, args.until);
+    let file = args.file.as_deref().map(component).transpose()?;
+    let mut watched = Watched::new(file, args.until);
     let mut progress = Progress::new(args);
     let deadline = Instant::now() + args.timeout;
     let mut reached_once = false;
@@ -164,10 +164,13 @@ async fn look(
     Ok(watched.look(Some(&agent), &history))
 }
 
-fn digest_of(file: &Path) -> Result<String, Failure> {
+fn component(file: &Path) -> Result<Component, Failure> {
     let bytes = std::fs::read(file)
         .map_err(|error| Failure::Usage(format!("{} cannot be read: {error}", file.display())))?;
-    Ok(Digest::new(Sha256::digest(&bytes).into()).to_string())
+    Ok(Component {
+        digest: Digest::new(Sha256::digest(&bytes).into()).to_string(),
+        size: bytes.len() as u64,
+    })
 }
 
 fn late(args: &WaitArgs, stands: &str) -> String {

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Until;
 use crate::cli::phase;
 use crate::cli::show::short;
-use crate::cli::views::{Agent, Ended, Happened};
+use crate::cli::views::{Agent, Ended, Happened, RefusedFile};
 
 /// Where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,27 +23,37 @@ pub(super) enum Standing {
     },
 }
 
+/// The bytes that are waited for.
+#[derive(Debug, Clone)]
+pub(super) struct Component {
+    pub digest: String,
+    pub size: u64,
+}
+
 /// What is waited for, and what is known of it so far.
 pub(super) struct Watched {
-    /// Of the file; none: whatever goes on.
-    digest: Option<String>,
+    /// None: whatever goes on.
+    file: Option<Component>,
     until: Until,
     number: Option<u64>,
     reload: Option<String>,
     /// The host has noticed the file.
     noticed: bool,
+    /// The last refusal of a file of the agent since it is waited.
+    refused: Option<String>,
     served: bool,
     completed: bool,
 }
 
 impl Watched {
-    pub(super) fn new(digest: Option<String>, until: Until) -> Self {
+    pub(super) fn new(file: Option<Component>, until: Until) -> Self {
         Self {
-            digest,
+            file,
             until,
             number: None,
             reload: None,
             noticed: false,
+            refused: None,
             served: false,
             completed: false,
         }
@@ -54,7 +64,7 @@ impl Watched {
     }
 
     pub(super) fn digest(&self) -> Option<&str> {
-        self.digest.as_deref()
+        self.file.as_ref().map(|file| file.digest.as_str())
     }
 
     pub(super) fn reload(&self) -> Option<&str> {
@@ -63,7 +73,9 @@ impl Watched {
 
     /// Something happened to the agent. What came and went between two looks is known from here only.
     pub(super) fn hear(&mut self, happened: &Happened) {
-        let Some(digest) = &self.digest else { return };
+        let Some(Component { digest, .. }) = &self.file else {
+            return;
+        };
         let text = |key: &str| happened.fields.get(key).and_then(Value::as_str);
         let number = |key: &str| happened.fields.get(key).and_then(Value::as_u64);
         let is_it = |key: &str| number(key).is_some() && number(key) == self.number;
@@ -73,6 +85,7 @@ impl Watched {
                 self.number = number("to");
                 self.reload = text("reload").map(str::to_owned).or(self.reload.take());
             }
+            "refused" => self.refused = text("reason").map(str::to_owned),
             "swapped" if is_it("to") => self.served = true,
             "share" if is_it("number") => self.served = true,
             "completed" if is_it("number") => self.completed = true,
@@ -85,8 +98,8 @@ impl Watched {
         let Some(agent) = agent else {
             return Standing::Going("the host does not know it yet".to_owned());
         };
-        match self.digest.clone() {
-            Some(digest) => self.look_for(&digest, agent, history),
+        match self.file.clone() {
+            Some(file) => self.look_for(&file, agent, history),
             None => self.look_at(agent, history),
         }
     }
@@ -98,7 +111,8 @@ impl Watched {
         }
     }
 
-    fn look_for(&mut self, digest: &str, agent: &Agent, history: &[Ended]) -> Standing {
+    fn look_for(&mut self, file: &Component, agent: &Agent, history: &[Ended]) -> Standing {
+        let digest = file.digest.as_str();
         if let Some(stable) = agent.stable.as_ref().filter(|v| v.digest == digest) {
             self.number = Some(stable.number);
             self.completed = true;
@@ -138,7 +152,25 @@ impl Watched {
                 self.ended_badly(history)
                     .unwrap_or_else(|| ended("stopped", gone))
             }
-            _ => Standing::Going("the host has not noticed the file yet".to_owned()),
+            _ => self.unnoticed(file, agent),
+        }
+    }
+
+    /// The host does not know the bytes. Those of a file that the watcher refuses it never will; whether it is this file is seen
+    /// by its size, or by when it was refused: one that was refused before may be the one that this is copied over.
+    fn unnoticed(&self, file: &Component, agent: &Agent) -> Standing {
+        let mut unread = agent.refused.iter().filter(|file| file.digest.is_none());
+        let is_it = |refused: &&RefusedFile| {
+            refused.file.ends_with(".wasm") && refused.size == Some(file.size)
+                || self.refused.as_ref() == Some(&refused.error)
+        };
+        match (unread.clone().find(is_it), unread.next()) {
+            (Some(refused), _) => ended("refused", refused.error.clone()),
+            (None, Some(other)) => Standing::Going(format!(
+                "the host has not noticed the file yet, and refuses what is there: {}",
+                other.error
+            )),
+            (None, None) => Standing::Going("the host has not noticed the file yet".to_owned()),
         }
     }
 
@@ -253,7 +285,7 @@ fn going(agent: &Agent) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::views::{Quarantined, RefusedFile, Reload, Version, Wanted};
+    use crate::cli::views::{Quarantined, Reload, Version, Wanted};
     use serde_json::json;
 
     const NEW: &str = "new";
@@ -308,7 +340,11 @@ mod tests {
     }
 
     fn for_file(until: Until) -> Watched {
-        Watched::new(Some(NEW.to_owned()), until)
+        let file = Component {
+            digest: NEW.to_owned(),
+            size: 7,
+        };
+        Watched::new(Some(file), until)
     }
 
     fn going(text: &str) -> Standing {
@@ -422,6 +458,7 @@ mod tests {
             refused: vec![RefusedFile {
                 digest: Some(digest.to_owned()),
                 error: "it is no component".to_owned(),
+                ..RefusedFile::default()
             }],
             ..quiet()
         };
@@ -432,6 +469,37 @@ mod tests {
         );
         let told = watched.look(Some(&refused(NEW)), &[]);
         assert_eq!(told, ended("refused", "it is no component".to_owned()));
+    }
+
+    #[test]
+    fn a_file_that_the_watcher_refuses_is_known_by_its_size_or_by_when_it_was_refused() {
+        let refused = |size| Agent {
+            refused: vec![RefusedFile {
+                file: "web.wasm".to_owned(),
+                size: Some(size),
+                error: "it ends early".to_owned(),
+                ..RefusedFile::default()
+            }],
+            ..quiet()
+        };
+        let refusal = ended("refused", "it ends early".to_owned());
+        let mut watched = for_file(Until::Serving);
+        let other = watched.look(Some(&refused(6)), &[]);
+        assert!(
+            matches!(&other, Standing::Going(text) if text.ends_with("refuses what is there: it ends early")),
+            "{other:?}"
+        );
+        assert_eq!(watched.look(Some(&refused(7)), &[]), refusal);
+        // A copy of it that was cut off.
+        let told = json!({"kind": "refused", "file": "web.wasm", "reason": "it ends early"});
+        watched.hear(&serde_json::from_value(told).unwrap());
+        assert_eq!(watched.look(Some(&refused(6)), &[]), refusal);
+        // It came after the file, which was taken.
+        let taken = Agent {
+            wanted: wanted(NEW),
+            ..refused(6)
+        };
+        assert_eq!(outcome(&watched.look(Some(&taken), &[])), "going");
     }
 
     #[test]
@@ -464,6 +532,7 @@ mod tests {
             refused: vec![RefusedFile {
                 digest: None,
                 error: "it is empty".to_owned(),
+                ..RefusedFile::default()
             }],
             ..quiet()
         };
