@@ -172,6 +172,11 @@ async fn a_refused_file_other_bytes_and_the_time_end_it_with_what_they_are() {
     assert_eq!(refused.status.code(), Some(1), "{}", told(&refused));
     assert!(told(&refused).contains("ends early"), "{}", told(&refused));
 
+    let at_once = ["wait", "web", "--file", path, "--timeout", "0s"];
+    let late = host.command(&at_once).await;
+    let silent = "the 0s are over, and the host has not answered in them";
+    assert!(told(&late).contains(silent), "{}", told(&late));
+
     let waiting = Waiting::start(&host, &["--file", path]).await;
     host.deploy("web", &whole, 2).await;
     let late = host

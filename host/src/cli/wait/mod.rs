@@ -176,6 +176,9 @@ fn component(file: &Path) -> Result<Component, Failure> {
 fn late(args: &WaitArgs, stands: &str) -> String {
     let agent = &args.agent;
     let waited = humantime::format_duration(args.timeout);
+    if stands.is_empty() {
+        return format!("the {waited} are over, and the host has not answered in them");
+    }
     format!("the {waited} are over, and {stands}; `caxton status {agent}` says more")
 }
 
