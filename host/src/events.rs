@@ -10,13 +10,14 @@
 //!
 //! What must hold: [`EventLog::push`] waits for nobody, and the memory stays within [`MAX_EVENTS`] and [`MAX_BYTES`].
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use caxton_rollout::{AgentName, HotReloadId, Moment};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
+
+use crate::ring::{Bounds, Ring};
 
 /// Events that are remembered: some hours of a quiet host, some minutes of a busy one.
 pub const MAX_EVENTS: usize = 4_096;
@@ -65,16 +66,9 @@ impl Event {
 /// The memory of what happened. One for each host; shared.
 #[derive(Debug)]
 pub struct EventLog {
-    ring: Mutex<Ring>,
+    ring: Mutex<Ring<Event>>,
     /// Tells followers the newest `seq`.
     newest: watch::Sender<u64>,
-}
-
-#[derive(Debug, Default)]
-struct Ring {
-    events: VecDeque<(Arc<Event>, usize)>,
-    bytes: usize,
-    last_seq: u64,
 }
 
 impl Default for EventLog {
@@ -87,8 +81,12 @@ impl EventLog {
     /// An empty memory; its first event gets the `seq` 1.
     #[must_use]
     pub fn new() -> Self {
+        let bounds = Bounds {
+            most: MAX_EVENTS,
+            bytes: MAX_BYTES,
+        };
         Self {
-            ring: Mutex::default(),
+            ring: Mutex::new(Ring::after(0, bounds)),
             newest: watch::Sender::new(0),
         }
     }
@@ -118,14 +116,7 @@ impl EventLog {
             event.fields = Map::from_iter([("fields_dropped_bytes".to_owned(), size.into())]);
             size = event.line().len();
         }
-        let event = {
-            let mut ring = self.lock();
-            ring.last_seq = ring.last_seq.saturating_add(1);
-            event.seq = ring.last_seq;
-            let event = Arc::new(event);
-            ring.keep(Arc::clone(&event), size);
-            event
-        };
+        let event = self.lock().keep(size, |seq| Event { seq, ..event });
         // Two pushes at once may come here in the other order: the newest is the larger.
         self.newest.send_modify(|seq| *seq = event.seq.max(*seq));
         event
@@ -137,13 +128,16 @@ impl EventLog {
     /// that is told as missed, too.
     #[must_use]
     pub fn since(&self, seq: u64) -> Vec<Arc<Event>> {
-        self.lock().since(seq)
+        let found = self.lock().since(seq, BATCH);
+        let gap = found.items.first().zip(found.gap());
+        let gap = gap.map(|(oldest, why)| Arc::new(missed(oldest, found.missed, why)));
+        gap.into_iter().chain(found.items).collect()
     }
 
     /// The `seq` of the newest event; 0 before the first.
     #[must_use]
     pub fn last_seq(&self) -> u64 {
-        self.lock().last_seq
+        self.lock().last()
     }
 
     /// A follower that begins after `seq`: 0 for everything remembered.
@@ -162,7 +156,7 @@ impl EventLog {
         self.follow(self.last_seq())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Ring> {
+    fn lock(&self) -> MutexGuard<'_, Ring<Event>> {
         // Nothing inside can leave the ring half changed, so a poisoned lock is as good as any.
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -195,46 +189,7 @@ impl Follower {
     }
 }
 
-impl Ring {
-    fn keep(&mut self, event: Arc<Event>, size: usize) {
-        self.events.push_back((event, size));
-        self.bytes = self.bytes.saturating_add(size);
-        while self.events.len() > MAX_EVENTS || self.bytes > MAX_BYTES {
-            let Some((_, size)) = self.events.pop_front() else {
-                return;
-            };
-            self.bytes = self.bytes.saturating_sub(size);
-        }
-    }
-
-    fn since(&self, seq: u64) -> Vec<Arc<Event>> {
-        let Some((oldest, _)) = self.events.front() else {
-            return Vec::new();
-        };
-        let from_another_process = seq > self.last_seq;
-        let seq = if from_another_process { 0 } else { seq };
-        let mut found = Vec::new();
-        let forgotten = oldest.seq.saturating_sub(1).saturating_sub(seq);
-        if forgotten > 0 || from_another_process {
-            found.push(Arc::new(missed(oldest, forgotten, from_another_process)));
-        }
-        // `seq` rises by one without gaps, so the place of an event follows from its number.
-        let skip = seq.saturating_add(1).saturating_sub(oldest.seq);
-        let events = self
-            .events
-            .iter()
-            .skip(usize::try_from(skip).unwrap_or(usize::MAX));
-        found.extend(events.map(|(event, _)| Arc::clone(event)).take(BATCH));
-        found
-    }
-}
-
-fn missed(oldest: &Event, forgotten: u64, other_process: bool) -> Event {
-    let why = if other_process {
-        "the position asked for is not of this host process"
-    } else {
-        "they were forgotten before they were read"
-    };
+fn missed(oldest: &Event, missed: u64, why: &str) -> Event {
     Event {
         seq: oldest.seq.saturating_sub(1),
         at: oldest.at,
@@ -242,7 +197,7 @@ fn missed(oldest: &Event, forgotten: u64, other_process: bool) -> Event {
         reload: None,
         kind: MISSED.to_owned(),
         fields: Map::from_iter([
-            (MISSED.to_owned(), forgotten.into()),
+            (MISSED.to_owned(), missed.into()),
             ("why".to_owned(), why.into()),
         ]),
     }
@@ -311,7 +266,6 @@ mod tests {
         for _ in 0..MAX_EVENTS + 10 {
             push(&log, "x");
         }
-        assert_eq!(log.lock().events.len(), MAX_EVENTS);
         let read = log.since(4);
         assert_eq!(kinds(&read[..2]), ["10 missed", "11 x"]);
         assert_eq!(read[0].fields["missed"], 6);
@@ -336,11 +290,9 @@ mod tests {
             log.push(Moment(0), None, None, "long", text(MAX_EVENT_BYTES / 2));
         }
         let ring = log.lock();
-        assert!(ring.bytes <= MAX_BYTES && ring.events.len() < 400);
-        assert_eq!(
-            ring.bytes,
-            ring.events.iter().map(|(_, size)| size).sum::<usize>()
-        );
+        let read = ring.since(0, usize::MAX).items;
+        let size: usize = read.iter().map(|event| event.line().len()).sum();
+        assert!(size <= MAX_BYTES && read.len() < 400);
     }
 
     #[tokio::test]

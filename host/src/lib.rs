@@ -32,6 +32,7 @@ pub mod project;
 pub mod published;
 pub mod records;
 pub mod replay;
+mod ring;
 pub mod routes;
 pub mod scenarios;
 mod snapshots;

@@ -65,9 +65,14 @@ async fn a_candidate_is_called_whatever_its_share_and_the_calls_count_nowhere() 
         assert_eq!(String::from_utf8_lossy(&echoed.stdout), "hello");
         // It is told what any caller's request tells it, and is no copy, whatever the caller says.
         let mirrored = "x-caxton-mirrored: 1";
-        let sent = ["web", "--path", "/headers", "-H", "x-own: 1", "-H", mirrored];
+        let sent = [
+            "web", "--path", "/headers", "-H", "x-own: 1", "-H", mirrored,
+        ];
         let seen = told(&by_hand(&host, &sent).await);
-        assert!(seen.contains("x-own") && !seen.contains("x-caxton-mirrored"), "{seen}");
+        assert!(
+            seen.contains("x-own") && !seen.contains("x-caxton-mirrored"),
+            "{seen}"
+        );
         host.admin.must("web", "abort").await;
         let result = host
             .admin

@@ -303,7 +303,10 @@ fn says_that_another_has_the_project(project: &Loop) {
     let output = second.current_dir(project.folder.path()).output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{told}");
-    assert!(told.contains("another `caxton dev` serves this project"), "{told}");
+    assert!(
+        told.contains("another `caxton dev` serves this project"),
+        "{told}"
+    );
     assert!(!told.contains("--data-dir"), "{told}");
 }
 

@@ -55,9 +55,9 @@ pub(super) async fn logs(
     };
     let since = last_event_id(&headers)?.or(ask.since).unwrap_or(0);
     let mut there = logs.remembered(&agent, since);
-    there.lines.retain(|line| wanted.is(line));
+    there.items.retain(|line| wanted.is(line));
     if let Some(most) = ask.lines {
-        there.lines.drain(..there.lines.len().saturating_sub(most));
+        there.items.drain(..there.items.len().saturating_sub(most));
     }
     let first = write(format, &there);
     if !ask.follow.unwrap_or(format == Format::ServerSent) {
@@ -68,7 +68,7 @@ pub(super) async fn logs(
         (follower, wanted),
         move |(mut follower, wanted)| async move {
             let mut found = follower.next().await;
-            found.lines.retain(|line| wanted.is(line));
+            found.items.retain(|line| wanted.is(line));
             Some((write(format, &found), (follower, wanted)))
         },
     );
@@ -91,15 +91,15 @@ impl Wanted {
 
 fn write(format: Format, found: &Found) -> String {
     let mut text = String::new();
-    if found.missed > 0 {
+    if let Some(why) = found.gap() {
         let before = found
-            .lines
+            .items
             .first()
             .map_or(found.position, |line| line.seq.saturating_sub(1));
-        let missed = json!({ MISSED: found.missed }).to_string();
+        let missed = json!({ MISSED: found.missed, "why": why }).to_string();
         text.push_str(&format.write_json(before, MISSED, &missed));
     }
-    for line in &found.lines {
+    for line in &found.items {
         // Strings and numbers: writing them cannot fail.
         let json = serde_json::to_string(line).unwrap_or_default();
         text.push_str(&format.write_json(line.seq, "line", &json));

@@ -51,7 +51,7 @@ struct Printed {
     stream: String,
     text: String,
     dropped_before: u64,
-    missed: u64,
+    missed: Option<u64>,
 }
 
 pub(super) async fn logs(args: &LogsArgs) -> Result<(), Failure> {
@@ -83,8 +83,8 @@ fn written(printed: &Printed, paint: Paint) -> String {
         let told = format!("... {lines} {noun} {why}");
         format!("{}\n", paint.tone(Tone::Busy, &told))
     };
-    if printed.missed > 0 {
-        return lost(printed.missed, "not remembered any more");
+    if let Some(missed) = printed.missed {
+        return lost(missed, "not remembered any more");
     }
     let mut text = String::new();
     if printed.dropped_before > 0 {
@@ -119,7 +119,7 @@ mod tests {
             stream: "stderr".to_owned(),
             text: "a\u{1b}[2J\tb\r".to_owned(),
             dropped_before: 2,
-            missed: 0,
+            missed: None,
         };
         assert_eq!(
             written(&printed, Paint::MONOCHROME),
@@ -127,7 +127,7 @@ mod tests {
         );
         assert!(written(&printed, Paint::PLAIN).contains("1970-01-01 12:00:01.123Z v3 stderr"));
         let missed = Printed {
-            missed: 1,
+            missed: Some(1),
             ..Printed::default()
         };
         assert_eq!(

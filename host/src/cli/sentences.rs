@@ -201,7 +201,9 @@ fn known(kind: &str, fields: &Fields<'_>) -> Option<(String, Tone)> {
         "events-lost" => {
             let text = match fields.number("count")? {
                 1 => "1 event was not written to the journal: too many waited for it".to_owned(),
-                count => format!("{count} events were not written to the journal: too many waited for it"),
+                count => format!(
+                    "{count} events were not written to the journal: too many waited for it"
+                ),
             };
             (text, Tone::Bad)
         }

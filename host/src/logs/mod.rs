@@ -10,8 +10,6 @@
 //! What must hold: keeping a line waits for no reader, and the memory stays within [`MAX_LINES`], [`MAX_BYTES`] and
 //! [`MAX_ALL_BYTES`].
 
-mod ring;
-
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,8 +20,8 @@ use caxton_runtime::{LogLine, LogSink, LogStream, TracingSink};
 use serde::Serialize;
 use tokio::sync::watch;
 
-use self::ring::Ring;
 use crate::clock::moment;
+use crate::ring::{Bounds, Ring};
 
 /// Lines that are remembered of one agent: some screens of what it said last.
 pub const MAX_LINES: usize = 1_000;
@@ -33,6 +31,11 @@ pub const MAX_BYTES: usize = 256 * 1024;
 
 /// Bytes that are remembered of all agents: as much as 64 of them have at most.
 pub const MAX_ALL_BYTES: usize = 64 * MAX_BYTES;
+
+const BOUNDS: Bounds = Bounds {
+    most: MAX_LINES,
+    bytes: MAX_BYTES,
+};
 
 /// What a line costs beside its text.
 const LINE_BYTES: usize = 128;
@@ -61,15 +64,7 @@ pub struct Line {
 }
 
 /// What a reader finds.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Found {
-    /// Lines that were forgotten before they were read.
-    pub missed: u64,
-    /// What follows them, oldest first.
-    pub lines: Vec<Arc<Line>>,
-    /// Where to go on.
-    pub position: u64,
-}
+pub type Found = crate::ring::Found<Line>;
 
 /// The memory of what agents print. One for each host; shared.
 pub struct AgentLogs {
@@ -82,7 +77,7 @@ pub struct AgentLogs {
 
 #[derive(Debug, Default)]
 struct Book {
-    agents: BTreeMap<Arc<str>, Ring>,
+    agents: BTreeMap<Arc<str>, Ring<Line>>,
     bytes: usize,
     /// Lines of all agents so far: an agent that is forgotten and comes back begins beyond every number that it had.
     so_far: u64,
@@ -150,13 +145,15 @@ impl AgentLogs {
 
     fn after(&self, agent: &AgentName, position: u64, most: usize) -> Found {
         let book = self.lock();
-        match book.agents.get(agent.as_ref()) {
-            Some(ring) => ring.since(position, most),
-            None => Found {
-                position,
-                ..Found::default()
-            },
+        let Some(ring) = book.agents.get(agent.as_ref()) else {
+            return Found::nothing(position);
+        };
+        let mut found = ring.since(position, most);
+        if position == 0 || found.elsewhere {
+            // Numbers before the first line were other agents' as well. Who asks for what there is misses nothing.
+            found.missed = 0;
         }
+        found
     }
 
     /// Whether anything is remembered of the agent.
@@ -181,7 +178,8 @@ impl AgentLogs {
         let mut book = self.lock();
         let mut freed = 0;
         book.agents.retain(|agent, ring| {
-            let stays = now.since(ring.newest_at()) < KEPT_WHEN_GONE || runs(agent);
+            let newest_at = ring.newest().map_or(Moment::default(), |line| line.at);
+            let stays = now.since(newest_at) < KEPT_WHEN_GONE || runs(agent);
             if !stays {
                 freed += ring.bytes();
             }
@@ -198,14 +196,14 @@ impl AgentLogs {
 
 impl Book {
     fn keep(&mut self, agent: &Arc<str>, line: Line) {
-        let first = self.so_far.saturating_add(1);
-        self.so_far = first;
+        let so_far = self.so_far;
+        self.so_far = so_far.saturating_add(1);
         let ring = self
             .agents
             .entry(Arc::clone(agent))
-            .or_insert_with(|| Ring::beginning_with(first));
+            .or_insert_with(|| Ring::after(so_far, BOUNDS));
         let before = ring.bytes();
-        ring.keep(line);
+        ring.keep(line.text.len() + LINE_BYTES, |seq| Line { seq, ..line });
         self.bytes = self.bytes.saturating_sub(before) + ring.bytes();
         while self.bytes > MAX_ALL_BYTES {
             let Some(largest) = self.agents.values_mut().max_by_key(|ring| ring.bytes()) else {
@@ -232,7 +230,7 @@ impl Follower {
             // Marked as seen before the look, so that a line that is kept after the look wakes the wait.
             self.newest.borrow_and_update();
             let found = self.logs.since(&self.agent, self.position);
-            if !found.lines.is_empty() {
+            if !found.items.is_empty() {
                 self.position = found.position;
                 return found;
             }

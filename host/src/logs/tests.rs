@@ -26,7 +26,7 @@ fn name(text: &str) -> AgentName {
 }
 
 fn texts(found: &Found) -> Vec<&str> {
-    found.lines.iter().map(|line| line.text.as_str()).collect()
+    found.items.iter().map(|line| line.text.as_str()).collect()
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn a_flood_pushes_out_its_own_lines_only() {
     let flood = logs.since(&name("flood"), 0);
     assert_eq!(texts(&flood)[0], (MAX_LINES * 2).to_string());
     assert_eq!(
-        logs.lock().agents["flood"].since(0, usize::MAX).lines.len(),
+        logs.lock().agents["flood"].since(0, usize::MAX).items.len(),
         MAX_LINES
     );
 }
@@ -60,7 +60,7 @@ fn bytes_are_bounded_for_each_and_for_all_and_the_largest_gives_way() {
     let summed: usize = book.agents.values().map(Ring::bytes).sum();
     assert_eq!(book.bytes, summed);
     assert!(book.agents.values().all(|ring| ring.bytes() <= MAX_BYTES));
-    assert_eq!(book.agents["small"].since(0, 10).lines.len(), 1);
+    assert_eq!(book.agents["small"].since(0, 10).items.len(), 1);
     assert!(book.agents.values().all(|ring| ring.bytes() > 0));
 }
 
@@ -72,7 +72,7 @@ fn a_reader_goes_on_where_it_stopped_and_is_told_what_it_missed() {
     print(&logs, "a", "two");
     let first = logs.since(&name("a"), 0);
     assert_eq!(texts(&first), ["one", "two"]);
-    assert!(logs.since(&name("a"), first.position).lines.is_empty());
+    assert!(logs.since(&name("a"), first.position).items.is_empty());
     for n in 0..MAX_LINES + 5 {
         print(&logs, "a", &n.to_string());
     }
@@ -80,6 +80,18 @@ fn a_reader_goes_on_where_it_stopped_and_is_told_what_it_missed() {
     assert_eq!((second.missed, texts(&second)[0]), (5, "5"));
     let third = logs.since(&name("a"), second.position);
     assert_eq!((third.missed, texts(&third)[0]), (0, "261"));
+}
+
+#[test]
+fn a_position_of_an_earlier_process_begins_with_the_oldest_line_and_is_told() {
+    let logs = AgentLogs::default();
+    print(&logs, "b", "another's");
+    print(&logs, "a", "one");
+    let found = logs.since(&name("a"), 500);
+    assert_eq!((texts(&found), found.missed), (vec!["one"], 0));
+    assert!(found.gap().is_some());
+    let found = logs.since(&name("a"), found.position);
+    assert!(found.items.is_empty() && found.gap().is_none());
 }
 
 #[test]
@@ -123,7 +135,7 @@ async fn a_follower_waits_and_misses_nothing_that_is_still_there() {
         assert_eq!(found.missed, 0);
         seen.extend(
             found
-                .lines
+                .items
                 .iter()
                 .map(|line| line.text.parse::<u32>().unwrap()),
         );
