@@ -199,12 +199,13 @@ fn known(kind: &str, fields: &Fields<'_>) -> Option<(String, Tone)> {
             Tone::Bad,
         ),
         "events-lost" => {
-            let text = match fields.number("count")? {
-                1 => "1 event was not written to the journal: too many waited for it".to_owned(),
-                count => format!(
-                    "{count} events were not written to the journal: too many waited for it"
-                ),
+            let lost = match fields.number("count")? {
+                1 => "1 event or order is".to_owned(),
+                count => format!("{count} events and orders are"),
             };
+            let text = format!(
+                "{lost} lost: the journal could not be written, and no more fitted into memory"
+            );
             (text, Tone::Bad)
         }
         "state-not-stored" => (
@@ -482,8 +483,8 @@ mod tests {
             policy file mine.wasm is refused at the stage imports: it imports wasi:http
             policy mine is gone, reloads that have it keep it
             decision records were lost: lines are missing from here on: the disk is slow
-            1 event was not written to the journal: too many waited for it
-            12 events were not written to the journal: too many waited for it
+            1 event or order is lost: the journal could not be written, and no more fitted into memory
+            12 events and orders are lost: the journal could not be written, and no more fitted into memory
             the state of v2 cannot be stored, and what was stored before stands: the disk is full
             of-a-newer-host a=1 b=x
         "#]]
