@@ -182,6 +182,25 @@ fn path_refused(refusals: &Refusals, function: &str, path: &str) {
     );
 }
 
+/// The functions of the file system that take a path, in both versions of WASI.
+macro_rules! each_with_a_path {
+    ($watch:ident, $types:ident) => {
+        $watch! { $types,
+            "open-at" open_at(it: It, flags: PathFlags, path: String, how: OpenFlags, what: DescriptorFlags) of path;
+            "stat-at" stat_at(it: It, flags: PathFlags, path: String) of path;
+            "metadata-hash-at" metadata_hash_at(it: It, flags: PathFlags, path: String) of path;
+            "readlink-at" readlink_at(it: It, path: String) of path;
+            "create-directory-at" create_directory_at(it: It, path: String) of path;
+            "remove-directory-at" remove_directory_at(it: It, path: String) of path;
+            "unlink-file-at" unlink_file_at(it: It, path: String) of path;
+            "symlink-at" symlink_at(it: It, to: String, path: String) of path;
+            "rename-at" rename_at(it: It, path: String, new: It, new_path: String) of path;
+            "link-at" link_at(it: It, flags: PathFlags, path: String, new: It, new_path: String) of path;
+            "set-times-at" set_times_at(it: It, flags: PathFlags, path: String, read: NewTimestamp, changed: NewTimestamp) of path;
+        }
+    };
+}
+
 /// Puts a function before each of the file system's functions that take a path: it asks the other and tells a refusal.
 macro_rules! watch_p2 {
     ($types:ident, $($name:literal $method:ident($($argument:ident: $kind:ty),+) of $path:ident;)+) => { $(
@@ -206,19 +225,7 @@ fn files_p2(linker: &mut Linker<AgentStore>) -> wasmtime::Result<()> {
     };
     type It = Resource<Descriptor>;
     let mut types = linker.instance("wasi:filesystem/types@0.2.12")?;
-    watch_p2! { types,
-        "open-at" open_at(it: It, flags: PathFlags, path: String, how: OpenFlags, what: DescriptorFlags) of path;
-        "stat-at" stat_at(it: It, flags: PathFlags, path: String) of path;
-        "metadata-hash-at" metadata_hash_at(it: It, flags: PathFlags, path: String) of path;
-        "readlink-at" readlink_at(it: It, path: String) of path;
-        "create-directory-at" create_directory_at(it: It, path: String) of path;
-        "remove-directory-at" remove_directory_at(it: It, path: String) of path;
-        "unlink-file-at" unlink_file_at(it: It, path: String) of path;
-        "symlink-at" symlink_at(it: It, to: String, path: String) of path;
-        "rename-at" rename_at(it: It, path: String, new: It, new_path: String) of path;
-        "link-at" link_at(it: It, flags: PathFlags, path: String, new: It, new_path: String) of path;
-        "set-times-at" set_times_at(it: It, flags: PathFlags, path: String, read: NewTimestamp, changed: NewTimestamp) of path;
-    }
+    each_with_a_path!(watch_p2, types);
     Ok(())
 }
 
@@ -250,18 +257,6 @@ fn files_p3(linker: &mut Linker<AgentStore>) -> wasmtime::Result<()> {
     };
     type It = Resource<Descriptor>;
     let mut types = linker.instance("wasi:filesystem/types@0.3.0")?;
-    watch_p3! { types,
-        "open-at" open_at(it: It, flags: PathFlags, path: String, how: OpenFlags, what: DescriptorFlags) of path;
-        "stat-at" stat_at(it: It, flags: PathFlags, path: String) of path;
-        "metadata-hash-at" metadata_hash_at(it: It, flags: PathFlags, path: String) of path;
-        "readlink-at" readlink_at(it: It, path: String) of path;
-        "create-directory-at" create_directory_at(it: It, path: String) of path;
-        "remove-directory-at" remove_directory_at(it: It, path: String) of path;
-        "unlink-file-at" unlink_file_at(it: It, path: String) of path;
-        "symlink-at" symlink_at(it: It, to: String, path: String) of path;
-        "rename-at" rename_at(it: It, path: String, new: It, new_path: String) of path;
-        "link-at" link_at(it: It, flags: PathFlags, path: String, new: It, new_path: String) of path;
-        "set-times-at" set_times_at(it: It, flags: PathFlags, path: String, read: NewTimestamp, changed: NewTimestamp) of path;
-    }
+    each_with_a_path!(watch_p3, types);
     Ok(())
 }
