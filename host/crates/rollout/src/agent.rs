@@ -351,7 +351,7 @@ impl Agent {
         let revival = self.revival.as_ref().map(Revival::due);
         let breaker = self.broken_until(now);
         let crash = self.crash.as_ref().map(CrashLoop::due);
-        let watch = self.watch.as_ref().map(Watch::due);
+        let watch = self.watch.as_ref().map(|watch| watch.turn.due());
         let own = [
             forget, again, warm, carry, due, revival, breaker, crash, watch,
         ];
@@ -381,7 +381,7 @@ impl Reload {
         };
         let starting = matches!(self.progress, Progress::Starting { .. });
         let warm = self.warm_at().filter(|_| starting);
-        let check = self.checks_health().then(|| self.check_due());
+        let check = self.checks_health().then(|| self.checks.turn.due());
         [asked, warm, check, self.deadline()].into_iter().flatten()
     }
 }

@@ -131,11 +131,9 @@ impl Agent {
         };
         let (id, number, interval) = (reload.id, reload.number, reload.settings.health.interval);
         let checks = &mut reload.checks;
-        if checks.asked.is_none_or(|(waits, _)| waits != ticket) {
+        if !checks.turn.answered(cx.now, ticket, interval) {
             return;
         }
-        checks.asked = None;
-        checks.next_at = cx.now.after(interval);
         match outcome {
             HealthOutcome::Passed => {
                 checks.passing_since.get_or_insert(cx.now);

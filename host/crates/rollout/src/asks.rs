@@ -18,9 +18,6 @@ const WARM_UP: Duration = Duration::from_secs(10);
 /// How many earlier reloads a policy sees, as the contract says.
 const MAX_ATTEMPTS: usize = 16;
 
-/// How much longer than its own time limit a health check may take until it counts as lost.
-pub(crate) const CHECK_PATIENCE: Duration = Duration::from_secs(10);
-
 impl Agent {
     /// Sends what is due. It changes nothing but what is waited for.
     pub(crate) fn ask(&mut self, cx: &mut Cx<'_>) {
@@ -31,23 +28,9 @@ impl Agent {
             _ => {}
         }
         self.watch_health(cx);
-        let Some(reload) = self.reload.as_mut().filter(|reload| reload.checks_health()) else {
-            return;
-        };
-        if reload.check_due() <= cx.now {
-            let (ticket, number) = (cx.ticket(), reload.number);
-            let wait = reload
-                .settings
-                .health
-                .timeout
-                .saturating_add(CHECK_PATIENCE);
-            reload.checks.asked = Some((ticket, cx.now.after(wait)));
-            let agent = self.name.clone();
-            cx.command(Command::CheckHealth {
-                agent,
-                ticket,
-                number,
-            });
+        if let Some(reload) = self.reload.as_mut().filter(|reload| reload.checks_health()) {
+            let turn = &mut reload.checks.turn;
+            turn.ask(cx, reload.number, &reload.settings.health);
         }
     }
 
@@ -152,13 +135,6 @@ impl crate::Past {
 }
 
 impl Reload {
-    /// When the next health check is to be made, or the present one counts as lost.
-    pub(crate) fn check_due(&self) -> Moment {
-        self.checks
-            .asked
-            .map_or(self.checks.next_at, |(_, until)| until)
-    }
-
     /// Per cent of new requests that are meant for the candidate.
     pub(crate) fn split(&self) -> u8 {
         match self.progress {

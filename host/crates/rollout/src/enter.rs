@@ -2,6 +2,7 @@
 
 use crate::Aside;
 use crate::agent::Agent;
+use crate::checks::CheckTurn;
 use crate::handover::HandOver;
 use crate::mint::Cx;
 use crate::moves::{Ended, Move};
@@ -184,7 +185,7 @@ impl Agent {
         let Some(reload) = self.reload.as_mut() else {
             return Next::Same;
         };
-        reload.checks.next_at = cx.now;
+        reload.checks.turn = CheckTurn::beginning_at(cx.now);
         let planned = if reload.is_first() {
             Asking::Done
         } else {

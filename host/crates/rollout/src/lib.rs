@@ -20,7 +20,8 @@
 //!
 //! What outlives the process is a [`Memory`]: `remember` takes it from an agent and gives it out where it has changed, before the
 //! commands that follow; `written` holds back what widens until it is on the disk; `restore` begins with what is remembered, and
-//! `revive` brings up what is permanent. `breaker`, `crash` and `unwell` look at an agent over its reloads.
+//! `revive` brings up what is permanent. `breaker`, `crash` and `unwell` look at an agent over its reloads. `checks` says
+//! when a health check is due.
 
 mod agent;
 mod answers;
@@ -29,6 +30,7 @@ mod back;
 mod bake;
 mod breaker;
 mod carry;
+mod checks;
 mod command;
 mod crash;
 mod decision;

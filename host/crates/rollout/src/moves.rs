@@ -280,7 +280,7 @@ impl Agent {
         }
         let planned = *planned == Asking::Done || reload.pushed > Pushed::No;
         // One more check that goes on while the first traffic waits to be written does not take that back.
-        let checked = reload.checks.asked.is_none() || self.due.is_some();
+        let checked = !reload.checks.turn.is_asked() || self.due.is_some();
         let warm = reload.warm_at().is_some_and(|warm| warm <= now) && checked;
         if planned && warm {
             return Some(self.first_traffic(reload));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::checks::CheckTurn;
 use crate::figures::Figures;
 use crate::series::Series;
 use crate::steps::Swings;
@@ -109,8 +110,7 @@ pub(crate) struct Round {
 /// Health checks of the candidate.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Checks {
-    pub(crate) asked: Option<(Ticket, Moment)>,
-    pub(crate) next_at: Moment,
+    pub(crate) turn: CheckTurn,
     pub(crate) passing_since: Option<Moment>,
     pub(crate) failures_in_a_row: u32,
     pub(crate) failures: u32,

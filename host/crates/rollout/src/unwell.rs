@@ -1,22 +1,17 @@
 //! Health checks of the permanent version, for as long as it serves: that it is not well is told once, and shown until it is well
-//! again. Nothing is decided by them. During a reload the candidate is checked for those who judge it, and the permanent version here.
+//! again. As many failed ones in a row as end a reload are no accident; nothing is decided by them. During a reload the candidate is checked for those who judge it, and the permanent version here.
 
 use crate::agent::Agent;
-use crate::asks::CHECK_PATIENCE;
+use crate::checks::CheckTurn;
 use crate::mint::Cx;
-use crate::{
-    Attention, Command, Happened, HealthOutcome, HealthSettings, Moment, Ticket, VersionNumber,
-};
-
-/// So many failed checks in a row are no accident: as many as end a reload.
-const IN_A_ROW: u32 = 3;
+use crate::reload::HEALTH_FAILURES;
+use crate::{Attention, Happened, HealthOutcome, HealthSettings, Moment, Ticket, VersionNumber};
 
 /// What is known of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Watch {
     number: VersionNumber,
-    asked: Option<(Ticket, Moment)>,
-    next_at: Moment,
+    pub(crate) turn: CheckTurn,
     failures_in_a_row: u32,
     /// Since when, and what the last check said.
     unwell: Option<(Moment, String)>,
@@ -26,16 +21,10 @@ impl Watch {
     fn of(number: VersionNumber, next_at: Moment) -> Self {
         Self {
             number,
-            asked: None,
-            next_at,
+            turn: CheckTurn::beginning_at(next_at),
             failures_in_a_row: 0,
             unwell: None,
         }
-    }
-
-    /// When the next check is to be made, or the present one counts as lost.
-    pub(crate) fn due(&self) -> Moment {
-        self.asked.map_or(self.next_at, |(_, until)| until)
     }
 }
 
@@ -52,17 +41,7 @@ impl Agent {
         let watch = self
             .watch
             .insert(before.unwrap_or_else(|| Watch::of(number, first)));
-        if watch.due() > cx.now {
-            return;
-        }
-        let ticket = cx.ticket();
-        let wait = health.timeout.saturating_add(CHECK_PATIENCE);
-        watch.asked = Some((ticket, cx.now.after(wait)));
-        cx.command(Command::CheckHealth {
-            agent: self.name.clone(),
-            ticket,
-            number,
-        });
+        watch.turn.ask(cx, number, &health);
     }
 
     /// The permanent version, where it serves, has a check, and is not checked as a candidate.
@@ -94,11 +73,9 @@ impl Agent {
         let Some(watch) = self.watch.as_mut() else {
             return;
         };
-        if watch.asked.is_none_or(|(waits, _)| waits != ticket) {
+        if !watch.turn.answered(cx.now, ticket, interval) {
             return;
         }
-        watch.asked = None;
-        watch.next_at = cx.now.after(interval);
         match outcome {
             HealthOutcome::Passed => {
                 watch.failures_in_a_row = 0;
@@ -106,7 +83,7 @@ impl Agent {
             }
             HealthOutcome::Failed(reason) => {
                 watch.failures_in_a_row = watch.failures_in_a_row.saturating_add(1);
-                if watch.failures_in_a_row < IN_A_ROW {
+                if watch.failures_in_a_row < HEALTH_FAILURES {
                     return;
                 }
                 let number = watch.number;
