@@ -67,7 +67,7 @@ impl Hooks {
         } else {
             "grants.outbound does not have this origin"
         };
-        self.refusals.tell(target(uri), why);
+        self.refusals.tell(destination(uri), why);
     }
 
     /// The origin of a request that is granted.
@@ -80,7 +80,7 @@ impl Hooks {
 }
 
 /// Where a request goes, without its path, which may hold a secret, and without a user and a password.
-fn target(uri: &Uri) -> String {
+fn destination(uri: &Uri) -> String {
     let scheme = uri.scheme_str().unwrap_or("http");
     let authority = uri.authority().map_or("", Authority::as_str);
     let host = authority
@@ -108,15 +108,7 @@ impl WasiHttpHooks for Hooks {
         let forbidden = Arc::clone(&self.forbidden);
         let refusals = Arc::clone(&self.refusals);
         Box::new(async move {
-            let target = target(request.uri());
-            let aimed = aim(request, &origin, &forbidden).await;
-            if matches!(aimed, Err(HttpError::HttpRequestDenied)) {
-                refusals.tell(
-                    target,
-                    "this is an address of the host itself, which no grant opens",
-                );
-            }
-            let request = aimed?;
+            let request = aim(request, &origin, &forbidden, &refusals).await?;
             let (response, io) = default_send_request(request, options).await?;
             let io: Box<dyn Future<Output = _> + Send> = Box::new(io);
             Ok((response.map(BodyExt::boxed_unsync), io))
@@ -163,6 +155,7 @@ async fn aim(
     mut request: http::Request<WasiBody>,
     origin: &Origin,
     forbidden: &[SocketAddr],
+    refusals: &Refusals,
 ) -> Result<http::Request<WasiBody>, HttpError> {
     let port = origin.port();
     if forbidden.iter().all(|address| address.port() != port) {
@@ -176,6 +169,8 @@ async fn aim(
     let is_forbidden = |found: &SocketAddr| forbidden.iter().any(|own| reaches(*found, *own));
     let first = found.first().ok_or(HttpError::HttpRequestDenied)?;
     if found.iter().any(is_forbidden) {
+        let why = "this is an address of the host itself, which no grant opens";
+        refusals.tell(destination(request.uri()), why);
         return Err(HttpError::HttpRequestDenied);
     }
     if !origin.is_https() {

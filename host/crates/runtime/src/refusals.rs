@@ -85,23 +85,18 @@ fn sockets_p2(linker: &mut Linker<AgentStore>) -> wasmtime::Result<()> {
     use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::ResolveAddressStream;
     use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddressFamily, Network};
     use wasmtime_wasi::p2::bindings::sockets::{tcp::TcpSocket, udp::UdpSocket};
+    let denied = || ErrorCode::AccessDenied;
     linker
         .instance("wasi:sockets/tcp-create-socket@0.2.12")?
         .func_wrap(
             "create-tcp-socket",
-            |store: Store<'_>, _: (IpAddressFamily,)| -> Answer<Resource<TcpSocket>, _> {
-                store.data().refusals.tell("a TCP socket", NO_SOCKETS);
-                Ok((Err(ErrorCode::AccessDenied),))
-            },
+            no_socket::<IpAddressFamily, TcpSocket, _>("a TCP socket", denied),
         )?;
     linker
         .instance("wasi:sockets/udp-create-socket@0.2.12")?
         .func_wrap(
             "create-udp-socket",
-            |store: Store<'_>, _: (IpAddressFamily,)| -> Answer<Resource<UdpSocket>, _> {
-                store.data().refusals.tell("a UDP socket", NO_SOCKETS);
-                Ok((Err(ErrorCode::AccessDenied),))
-            },
+            no_socket::<IpAddressFamily, UdpSocket, _>("a UDP socket", denied),
         )?;
     linker
         .instance("wasi:sockets/ip-name-lookup@0.2.12")?
@@ -121,20 +116,15 @@ fn sockets_p3(linker: &mut Linker<AgentStore>) -> wasmtime::Result<()> {
     use wasmtime_wasi::p3::bindings::sockets::types::{
         ErrorCode, IpAddress, IpAddressFamily, TcpSocket, UdpSocket,
     };
+    let denied = || ErrorCode::AccessDenied;
     let mut types = linker.instance("wasi:sockets/types@0.3.0")?;
     types.func_wrap(
         "[static]tcp-socket.create",
-        |store: Store<'_>, _: (IpAddressFamily,)| -> Answer<Resource<TcpSocket>, _> {
-            store.data().refusals.tell("a TCP socket", NO_SOCKETS);
-            Ok((Err(ErrorCode::AccessDenied),))
-        },
+        no_socket::<IpAddressFamily, TcpSocket, _>("a TCP socket", denied),
     )?;
     types.func_wrap(
         "[static]udp-socket.create",
-        |store: Store<'_>, _: (IpAddressFamily,)| -> Answer<Resource<UdpSocket>, _> {
-            store.data().refusals.tell("a UDP socket", NO_SOCKETS);
-            Ok((Err(ErrorCode::AccessDenied),))
-        },
+        no_socket::<IpAddressFamily, UdpSocket, _>("a UDP socket", denied),
     )?;
     linker
         .instance("wasi:sockets/ip-name-lookup@0.3.0")?
@@ -147,6 +137,17 @@ fn sockets_p3(linker: &mut Linker<AgentStore>) -> wasmtime::Result<()> {
                 Box::pin(std::future::ready(refused))
             },
         )
+}
+
+/// A function that makes a socket of a family, and makes none.
+fn no_socket<Family: 'static, Socket: 'static, E: 'static>(
+    what: &'static str,
+    denied: fn() -> E,
+) -> impl Fn(Store<'_>, (Family,)) -> Answer<Resource<Socket>, E> {
+    move |store, _| {
+        store.data().refusals.tell(what, NO_SOCKETS);
+        Ok((Err(denied()),))
+    }
 }
 
 fn looked_up(store: &AgentStore, name: &str) {

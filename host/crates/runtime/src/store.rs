@@ -1,7 +1,7 @@
 //! What one store holds, and everything that a guest finds linked.
 //!
-//! All of WASI is linked so that language runtimes start. What is not granted answers with WASI's own error, and [`crate::refusals`] tells it: no directories,
-//! no sockets, no name look-ups, no outbound HTTP, an empty standard input.
+//! All of WASI is linked so that language runtimes start. What is not granted answers with WASI's own error, and
+//! [`crate::refusals`] tells it: no directories, no sockets, no name look-ups, no outbound HTTP, an empty standard input.
 
 use crate::bindings::{metrics, types};
 use crate::call::CallError;
