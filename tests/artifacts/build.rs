@@ -21,7 +21,6 @@ fn main() -> ExitCode {
             .feature("second-format"),
         Guest::at("tests/guests/stateful-web").named("stateful-web"),
         Guest::at("tests/guests/reaching").named("reaching"),
-        Guest::at("tests/guests/escaping").named("escaping"),
         Guest::at("tests/guests/policy-faulty").named("policy-faulty"),
         Guest::at("tests/guests/strategy-faulty").named("strategy-faulty"),
         Guest::at("policies/standard"),

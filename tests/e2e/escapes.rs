@@ -1,46 +1,14 @@
 //! An agent that tries what it was not granted: it is refused each time, and its log says so.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use caxton_test_artifacts::ESCAPING;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use caxton_test_artifacts::REACHING;
 
-use crate::harness::{Ask, Caxton, wait_for};
+use crate::harness::{Ask, Caxton, Outside, wait_for};
 
 /// What nobody may read.
 const SECRET: &str = "the secret";
-
-/// A server that answers with these bytes and counts whom it answers.
-async fn server(answer: String) -> (SocketAddr, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let reached = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&reached);
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            counted.fetch_add(1, Ordering::SeqCst);
-            let (mut head, mut piece) = (Vec::new(), [0; 1024]);
-            while !head.ends_with(b"\r\n\r\n") {
-                match stream.read(&mut piece).await {
-                    Ok(length @ 1..) => head.extend_from_slice(&piece[..length]),
-                    _ => break,
-                }
-            }
-            // Whoever asked may be gone.
-            let _ = stream.write_all(answer.as_bytes()).await;
-        }
-    });
-    (address, reached)
-}
-
-fn answer(head: &str) -> String {
-    format!("HTTP/1.1 {head}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-}
 
 async fn attempt(host: &Caxton, kind: &str, what: &str) -> String {
     let ask = Ask::get("/thief/").with("x-try", kind).with("x-what", what);
@@ -76,7 +44,7 @@ async fn files_outside_of_the_granted_directories_are_refused_and_told() {
         "thief",
         "[grants]\ndirs = [{ host = \"../granted\", guest = \"/data\", write = true }]\n",
     );
-    host.deploy("thief", ESCAPING, 1).await;
+    host.deploy("thief", REACHING, 1).await;
 
     for path in ["/data/own", "/data/link-in"] {
         assert_eq!(attempt(&host, "read", path).await, "got: \"its own\"");
@@ -107,10 +75,12 @@ async fn files_outside_of_the_granted_directories_are_refused_and_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn origins_that_are_not_granted_are_refused_by_name_address_port_and_redirect() {
     let host = Caxton::start().await;
-    let (other, others) = server(answer("200 OK")).await;
+    let others = Outside::start().await;
+    let other = others.address;
     let leads_away = format!("302 Found\r\nlocation: http://{other}/");
-    let (friend, friends) = server(answer(&leads_away)).await;
-    let (plain, plains) = server(answer("200 OK")).await;
+    let friends = Outside::answering(&leads_away).await;
+    let plains = Outside::start().await;
+    let (friend, plain) = (friends.address, plains.address);
     host.configure(
         "thief",
         &format!(
@@ -118,11 +88,11 @@ async fn origins_that_are_not_granted_are_refused_by_name_address_port_and_redir
             host.admin.address
         ),
     );
-    host.deploy("thief", ESCAPING, 1).await;
+    host.deploy("thief", REACHING, 1).await;
 
     let said = attempt(&host, "call", &format!("http://{plain}/")).await;
     assert_eq!(said, "got: 200");
-    assert_eq!(plains.load(Ordering::SeqCst), 1);
+    assert_eq!(plains.reached(), 1);
     let port = plain.port();
     for (url, told) in [
         // By name, by another address, by port, by scheme, behind a user that looks like a host, by redirect.
@@ -152,7 +122,7 @@ async fn origins_that_are_not_granted_are_refused_by_name_address_port_and_redir
     }
     let said = attempt(&host, "call", &format!("http://{plain}@{other}/")).await;
     assert!(said.starts_with("refused: "), "{said}");
-    let reached = [&plains, &friends, &others].map(|count| count.load(Ordering::SeqCst));
+    let reached = [&plains, &friends, &others].map(Outside::reached);
     assert_eq!(reached, [1, 1, 0], "one redirect, and nobody where it led");
 }
 
@@ -160,16 +130,16 @@ async fn origins_that_are_not_granted_are_refused_by_name_address_port_and_redir
 async fn the_environment_is_what_was_granted_and_sockets_are_refused_and_told() {
     let host = Caxton::start().await;
     host.configure("thief", "[grants]\nenv = { MINE = \"yes\" }\n");
-    host.deploy("thief", ESCAPING, 1).await;
+    host.deploy("thief", REACHING, 1).await;
     // The host has more than this, PATH for one.
     assert_eq!(
         attempt(&host, "environment", "").await,
         "got: [(\"MINE\", \"yes\")]"
     );
-    let (address, reached) = server(answer("200 OK")).await;
+    let outside = Outside::start().await;
     for (kind, what, told) in [
         ("listen", "127.0.0.1:0", "a TCP socket"),
-        ("connect", &address.to_string(), "a TCP socket"),
+        ("connect", &outside.address.to_string(), "a TCP socket"),
         ("udp", "127.0.0.1:0", "a UDP socket"),
         ("look-up", "localhost", "to look up the name `localhost`"),
     ] {
@@ -178,5 +148,5 @@ async fn the_environment_is_what_was_granted_and_sockets_are_refused_and_told() 
         let log = log_with(&host, told).await;
         assert_eq!(log.matches(told).count(), 1, "{log}");
     }
-    assert_eq!(reached.load(Ordering::SeqCst), 0);
+    assert_eq!(outside.reached(), 0);
 }

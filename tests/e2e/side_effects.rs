@@ -1,16 +1,11 @@
 //! Mirroring doubles no side effect: what a listener is asked changes nothing outside of it.
 
 use std::fs;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use caxton_test_artifacts::REACHING;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 
-use crate::harness::{Ask, Caxton, Setup, variant, wait_for};
+use crate::harness::{Ask, Caxton, Outside, Setup, variant, wait_for};
 
 /// Copies that the new version hears.
 const COPIES: u64 = 40;
@@ -18,36 +13,10 @@ const COPIES: u64 = 40;
 /// Requests within which it must have heard them.
 const MOST_REQUESTS: usize = 2_000;
 
-/// Someone outside, who counts the requests that reach it.
-async fn outside() -> (SocketAddr, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let reached = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&reached);
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let counted = Arc::clone(&counted);
-            tokio::spawn(async move {
-                let (mut head, mut piece) = (Vec::new(), [0; 1024]);
-                while !head.ends_with(b"\r\n\r\n") {
-                    match stream.read(&mut piece).await {
-                        Ok(length @ 1..) => head.extend_from_slice(&piece[..length]),
-                        _ => return,
-                    }
-                }
-                counted.fetch_add(1, Ordering::SeqCst);
-                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-                // Whoever asked may be gone; it was counted all the same.
-                let _ = stream.write_all(answer).await;
-            });
-        }
-    });
-    (address, reached)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn e_copies_reach_nobody_outside_and_write_nothing() {
-    let (address, reached) = outside().await;
+    let outside = Outside::start().await;
+    let address = outside.address;
     // What copies may not do makes their answers differ, which `evidence` would take offence at.
     let host = Caxton::start_with(Setup::defaults(
         "[defaults.reload]\nstrategy = \"parallel\"\nwarm_up = \"0s\"\nbake = \"1h\"\n\
@@ -89,7 +58,7 @@ async fn e_copies_reach_nobody_outside_and_write_nothing() {
         asked += 1;
         assert!(asked < MOST_REQUESTS, "copies are not heard");
     }
-    assert_eq!((reached.load(Ordering::SeqCst), lines()), (asked, asked));
+    assert_eq!((outside.reached(), lines()), (asked, asked));
     // Once it serves, it may do what it is granted.
     host.admin.must("shop", "resume").await;
     host.swapped("shop", 2).await;
@@ -97,7 +66,7 @@ async fn e_copies_reach_nobody_outside_and_write_nothing() {
     assert_eq!(reply.version(), Some(2), "{reply:?}");
     assert!(reply.text().starts_with("called: 200\nfile: written\n"));
     wait_for("the call of the new version", async || {
-        (reached.load(Ordering::SeqCst) == asked + 1).then_some(())
+        (outside.reached() == asked + 1).then_some(())
     })
     .await;
     assert_eq!(lines(), asked + 1);

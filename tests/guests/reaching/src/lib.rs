@@ -1,5 +1,9 @@
-//! A WASI 0.2 HTTP agent that changes things outside of itself: it sends a request to the URL in the header `x-call`, adds a line to
-//! `/data/calls`, and answers with what came of both.
+//! A WASI 0.2 HTTP agent that reaches for what is outside of itself.
+//!
+//! It sends a request to the URL in the header `x-call`, adds a line to `/data/calls`, and answers with what came of both. With the
+//! header `x-try` it tries that instead, with what is in `x-what`, and answers with what came of it.
+
+mod tries;
 
 use std::fs::{OpenOptions, read_to_string};
 use std::io::Write as _;
@@ -7,39 +11,62 @@ use std::io::Write as _;
 use wasip2::exports::http::incoming_handler::Guest;
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
-    ErrorCode, Fields, IncomingRequest, OutgoingBody, OutgoingRequest, OutgoingResponse,
-    ResponseOutparam, Scheme,
+    ErrorCode, Fields, IncomingRequest, IncomingResponse, OutgoingBody, OutgoingRequest,
+    OutgoingResponse, ResponseOutparam, Scheme,
 };
 
 /// Where a line is added.
 const FILE: &str = "/data/calls";
+
+/// Redirects that are followed.
+const REDIRECTS: usize = 3;
 
 /// The agent.
 pub struct Reaching;
 
 impl Guest for Reaching {
     fn handle(request: IncomingRequest, out: ResponseOutparam) {
-        let urls = request.headers().get("x-call");
-        let called = match urls.first() {
-            Some(url) => match call(&String::from_utf8_lossy(url)) {
-                Ok(status) => status.to_string(),
-                Err(error) => format!("{error:?}"),
-            },
-            None => "nobody".to_owned(),
+        let header = |name: &str| {
+            let values = request.headers().get(name);
+            let value = values.first();
+            value.map(|value| String::from_utf8_lossy(value).into_owned())
         };
-        let wrote = match write() {
-            Ok(()) => "written".to_owned(),
-            Err(error) => error.to_string(),
+        let text = match header("x-try") {
+            Some(kind) => tries::attempt(&kind, &header("x-what").unwrap_or_default()),
+            None => call_and_write(header("x-call").as_deref()),
         };
-        let lines = read_to_string(FILE).map_or(0, |text| text.lines().count());
-        reply(
-            out,
-            &format!("called: {called}\nfile: {wrote}\nlines: {lines}\n"),
-        );
+        reply(out, &text);
     }
 }
 
+fn call_and_write(url: Option<&str>) -> String {
+    let called = match url.map(call) {
+        Some(Ok(status)) => status.to_string(),
+        Some(Err(error)) => format!("{error:?}"),
+        None => "nobody".to_owned(),
+    };
+    let wrote = match write() {
+        Ok(()) => "written".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let lines = read_to_string(FILE).map_or(0, |text| text.lines().count());
+    format!("called: {called}\nfile: {wrote}\nlines: {lines}\n")
+}
+
+/// Sends a request to a URL, follows where it leads, and tells the last status.
 fn call(url: &str) -> Result<u16, ErrorCode> {
+    let mut url = url.to_owned();
+    for _ in 0..REDIRECTS {
+        let response = ask(&url)?;
+        match response.headers().get("location").first() {
+            Some(to) => url = String::from_utf8_lossy(to).into_owned(),
+            None => return Ok(response.status()),
+        }
+    }
+    Err(ErrorCode::LoopDetected)
+}
+
+fn ask(url: &str) -> Result<IncomingResponse, ErrorCode> {
     let (scheme, rest) = match url.split_once("://") {
         Some(("https", rest)) => (Scheme::Https, rest),
         Some((_, rest)) => (Scheme::Http, rest),
@@ -57,7 +84,7 @@ fn call(url: &str) -> Result<u16, ErrorCode> {
     OutgoingBody::finish(body, None)?;
     future.subscribe().block();
     match future.get() {
-        Some(Ok(answer)) => answer.map(|response| response.status()),
+        Some(Ok(answer)) => answer,
         _ => Err(ErrorCode::InternalError(None)),
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use caxton_runtime::{
     AgentSpec, CallError, CallInfo, DirGrant, Instances, Outbound, Runtime, RuntimeOptions, Version,
 };
-use caxton_test_artifacts::{ESCAPING, REACHING, WEB, WEB_P3};
+use caxton_test_artifacts::{REACHING, WEB, WEB_P3};
 use http_body_util::Empty;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -225,10 +225,40 @@ async fn what_wasi_0_3_refuses_reaches_the_guest_as_its_error_and_the_log_once()
 }
 
 #[tokio::test]
+async fn each_function_of_the_file_system_that_takes_a_path_tells_its_refusal() {
+    const FUNCTIONS: [&str; 11] = [
+        "open-at",
+        "stat-at",
+        "metadata-hash-at",
+        "readlink-at",
+        "create-directory-at",
+        "remove-directory-at",
+        "unlink-file-at",
+        "symlink-at",
+        "rename-at",
+        "link-at",
+        "set-times-at",
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    let (_runtime, kept, version) =
+        printing(REACHING, |spec| granted(spec, dir.path(), true, &[])).await;
+    let said = ask(&version, "/", [("x-try", "each"), ("x-what", "../x")]).await;
+    assert_eq!(said, format!("got: {}", FUNCTIONS.len()));
+    let lines = kept.until("set-times-at").await;
+    let told = |function: &str| {
+        let start = format!("caxton: refused: {function} `../x`: ");
+        lines.iter().any(|line| line.text.starts_with(&start))
+    };
+    let silent: Vec<_> = FUNCTIONS.iter().filter(|name| !told(name)).collect();
+    assert!(silent.is_empty(), "{silent:?}");
+    assert_eq!(lines.len(), FUNCTIONS.len());
+}
+
+#[tokio::test]
 async fn a_guest_that_asks_for_ever_new_things_fills_no_log() {
     let dir = tempfile::tempdir().unwrap();
     let (_runtime, kept, version) =
-        printing(ESCAPING, |spec| granted(spec, dir.path(), false, &[])).await;
+        printing(REACHING, |spec| granted(spec, dir.path(), false, &[])).await;
     for number in 0..100 {
         let path = format!("../{number}");
         let said = ask(&version, "/", [("x-try", "open"), ("x-what", &path)]).await;
