@@ -266,6 +266,8 @@ mod tests {
         for _ in 0..MAX_EVENTS + 10 {
             push(&log, "x");
         }
+        let remembered = log.lock().since(0, usize::MAX).items;
+        assert_eq!(remembered.len(), MAX_EVENTS);
         let read = log.since(4);
         assert_eq!(kinds(&read[..2]), ["10 missed", "11 x"]);
         assert_eq!(read[0].fields["missed"], 6);
@@ -292,7 +294,7 @@ mod tests {
         let ring = log.lock();
         let read = ring.since(0, usize::MAX).items;
         let size: usize = read.iter().map(|event| event.line().len()).sum();
-        assert!(size <= MAX_BYTES && read.len() < 400);
+        assert!(size <= MAX_BYTES && ring.bytes() <= MAX_BYTES && read.len() < 400);
     }
 
     #[tokio::test]

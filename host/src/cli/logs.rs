@@ -52,6 +52,7 @@ struct Printed {
     text: String,
     dropped_before: u64,
     missed: Option<u64>,
+    why: String,
 }
 
 pub(super) async fn logs(args: &LogsArgs) -> Result<(), Failure> {
@@ -78,13 +79,16 @@ fn path(args: &LogsArgs, now: u64) -> String {
 }
 
 fn written(printed: &Printed, paint: Paint) -> String {
+    let aside = |text: &str| format!("{}\n", paint.tone(Tone::Busy, &format!("... {text}")));
     let lost = |lines: u64, why: &str| {
         let noun = if lines == 1 { "line" } else { "lines" };
-        let told = format!("... {lines} {noun} {why}");
-        format!("{}\n", paint.tone(Tone::Busy, &told))
+        aside(&format!("{lines} {noun} {why}"))
     };
-    if let Some(missed) = printed.missed {
-        return lost(missed, "not remembered any more");
+    match printed.missed {
+        // How many, nobody knows.
+        Some(0) => return aside(&harmless(&printed.why)),
+        Some(missed) => return lost(missed, "not remembered any more"),
+        None => {}
     }
     let mut text = String::new();
     if printed.dropped_before > 0 {
@@ -120,6 +124,7 @@ mod tests {
             text: "a\u{1b}[2J\tb\r".to_owned(),
             dropped_before: 2,
             missed: None,
+            why: String::new(),
         };
         assert_eq!(
             written(&printed, Paint::MONOCHROME),
@@ -133,6 +138,15 @@ mod tests {
         assert_eq!(
             written(&missed, Paint::PLAIN),
             "... 1 line not remembered any more\n"
+        );
+        let elsewhere = Printed {
+            missed: Some(0),
+            why: "it is not of this host".to_owned(),
+            ..Printed::default()
+        };
+        assert_eq!(
+            written(&elsewhere, Paint::PLAIN),
+            "... it is not of this host\n"
         );
     }
 }
