@@ -97,7 +97,7 @@ async fn origins_that_are_not_granted_are_refused_by_name_address_port_and_redir
     for (url, told) in [
         // By name, by another address, by port, by scheme, behind a user that looks like a host, by redirect.
         (
-            format!("http://localhost:{port}/"),
+            format!("http://localhost:{port}/a-key-in-the-path"),
             format!("`http://localhost:{port}`"),
         ),
         (
@@ -122,6 +122,9 @@ async fn origins_that_are_not_granted_are_refused_by_name_address_port_and_redir
     }
     let said = attempt(&host, "call", &format!("http://{plain}@{other}/")).await;
     assert!(said.starts_with("refused: "), "{said}");
+    // What stands in a user, a password or a path may be secret.
+    let log = log_with(&host, "of the host itself").await;
+    assert!(!log.contains('@') && !log.contains("a-key"), "{log}");
     let reached = [&plains, &friends, &others].map(Outside::reached);
     assert_eq!(reached, [1, 1, 0], "one redirect, and nobody where it led");
 }

@@ -1,6 +1,8 @@
 //! Health checks of the permanent version.
 
-use caxton_rollout::{Event, HealthOutcome};
+use std::time::Duration;
+
+use caxton_rollout::{Event, HealthOutcome, Verdict};
 use caxton_sim::Asks;
 
 use crate::scenarios::{kinds, number};
@@ -87,4 +89,67 @@ fn a_check_whose_answer_is_lost_is_made_again() {
     assert!(matches!(lost[0].asks, Asks::Health(_)), "{lost:?}");
     stage.pass(60);
     assert_eq!(kinds(&stage), ["unhealthy"]);
+}
+
+#[test]
+fn an_answer_that_comes_when_its_check_was_given_up_counts_for_nothing() {
+    let mut stage = well();
+    fails(&mut stage);
+    stage.pass(10);
+    let asked = stage.world.fleet.next_wakeup().unwrap();
+    stage.world.now = asked;
+    stage.world.tell(Event::Time).unwrap();
+    let given_up = std::mem::take(&mut stage.world.open).remove(0);
+    let again = stage.world.fleet.next_wakeup().unwrap();
+    stage.world.now = again;
+    stage.world.tell(Event::Time).unwrap();
+    let late = stage.answer(given_up);
+    // The third failure in a row, if it counted.
+    stage.world.fleet.step(again, late);
+    assert_eq!(kinds(&stage), Vec::<&str>::new());
+    stage.pass(1);
+    assert_eq!(kinds(&stage), ["unhealthy"], "that of the present check");
+}
+
+#[test]
+fn the_next_version_begins_without_what_was_said_of_the_last_one() {
+    let mut stage = well();
+    stage.settings.reload.warm_up = Some(Duration::ZERO);
+    stage.settings.rollback.enabled = false;
+    fails(&mut stage);
+    stage.pass(20);
+    assert_eq!(kinds(&stage), ["unhealthy"]);
+    stage.answers.health = HealthOutcome::Passed;
+    stage.drop_file(2);
+    assert_eq!(stage.view().permanent, Some(number(2)));
+    assert_eq!(kinds(&stage), Vec::<&str>::new());
+}
+
+/// How often versions are asked for their health within a minute.
+fn checks_in_a_minute(stage: &mut Stage) -> usize {
+    let end = stage.world.now.after(Duration::from_secs(60));
+    let mut checks = 0;
+    while let Some(due) = stage.world.fleet.next_wakeup().filter(|due| *due <= end) {
+        stage.world.now = due;
+        stage.world.tell(Event::Time).unwrap();
+        let open = stage.world.open.iter();
+        checks += open
+            .filter(|question| matches!(question.asks, Asks::Health(_)))
+            .count();
+        stage.answer_all();
+    }
+    checks
+}
+
+#[test]
+fn who_is_watched_on_after_it_completed_is_asked_once_at_each_interval() {
+    let mut stage = well();
+    assert_eq!(checks_in_a_minute(&mut stage), 12);
+    stage.answers.verdict = Ok(Verdict::Undecided);
+    stage.drop_file(2);
+    stage.pass(400);
+    let view = stage.view();
+    assert_eq!(view.permanent, Some(number(2)));
+    assert_eq!(kinds(&stage), ["unproven"]);
+    assert_eq!(checks_in_a_minute(&mut stage), 12);
 }

@@ -269,6 +269,38 @@ async fn a_guest_that_asks_for_ever_new_things_fills_no_log() {
 }
 
 #[tokio::test]
+async fn what_a_guest_asks_for_is_told_in_a_few_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_runtime, kept, version) =
+        printing(REACHING, |spec| granted(spec, dir.path(), false, &[])).await;
+    let long = format!("../{}", "x".repeat(3_000));
+    ask(&version, "/", [("x-try", "open"), ("x-what", &long)]).await;
+    let line = kept.until("xxx").await.remove(0).text;
+    assert!(line.len() < 400 && line.contains('…'), "{line}");
+}
+
+#[tokio::test]
+async fn a_listener_is_told_that_it_is_for_listening() {
+    let (address, count) = server().await;
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("http://{address}");
+    let (_runtime, kept, version) = printing(REACHING, |spec| {
+        granted(spec, dir.path(), true, std::slice::from_ref(&url));
+    })
+    .await;
+    version.listen(true);
+    let info = CallInfo {
+        mirrored: true,
+        ..CallInfo::default()
+    };
+    reach(&version, &url, info).await;
+    let told = kept.until("a request to").await.remove(0).text;
+    let wanted = "a version that only listens reaches nobody";
+    assert!(told.ends_with(wanted), "{told}");
+    assert_eq!(count.load(SeqCst), 0);
+}
+
+#[tokio::test]
 async fn a_listener_hears_and_changes_nothing() {
     let (address, count) = server().await;
     let dir = tempfile::tempdir().unwrap();
