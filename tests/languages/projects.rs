@@ -4,7 +4,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -27,21 +27,25 @@ fn new_agent(name: &str, lang: &str, http: bool) -> TempDir {
     folder
 }
 
-/// Builds it with the command of its README, and the tools that `policies/examples/build.sh` installed.
-fn build(project: &Path, command: &str) {
+/// Runs the command of its README, with the tools that `policies/examples/build.sh` installed.
+fn run(project: &Path, command: &str) -> Output {
     let node = built().join("node/bin");
     let path = std::env::var("PATH").unwrap();
     let path = match node.is_dir() {
         true => format!("{}:{path}", node.display()),
         false => path,
     };
-    let output = Command::new("sh")
+    Command::new("sh")
         .args(["-c", command])
         .current_dir(project)
         .env("PATH", path)
         .env("CARGO_TARGET_DIR", built().join("agents"))
         .output()
-        .unwrap();
+        .unwrap()
+}
+
+fn build(project: &Path, command: &str) {
+    let output = run(project, command);
     assert!(
         output.status.success(),
         "{command}: {}",
@@ -212,6 +216,23 @@ fn in_python() {
 #[test]
 fn in_javascript() {
     serves("js", "npm run --silent build", "NAME.wasm");
+}
+
+/// componentize-js says that there is an error, and not where.
+#[test]
+fn a_syntax_error_in_javascript_is_told_with_its_line() {
+    for http in [false, true] {
+        let parent = new_agent("hello", "js", http);
+        let project = parent.path().join("hello");
+        let source = project.join("agent.js");
+        let text = fs::read_to_string(&source).unwrap();
+        let line = text.lines().count() + 1;
+        fs::write(&source, format!("{text}const broken = (;\n")).unwrap();
+        let output = run(&project, "npm run --silent build");
+        let told = crate::caxton::said(&output);
+        assert!(!output.status.success(), "{told}");
+        assert!(told.contains(&format!("agent.js:{line}\n")), "{told}");
+    }
 }
 
 #[test]
